@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! A running array: what md core keeps as `mddev->private`.
+
+use super::{
+    io::Pad,
+    mddev::{Io, Mddev},
+    personality::Personality,
+    rdev::Members,
+};
+use crate::{
+    abstractions::{bio::BioSet, percpu_ref::Idle},
+    bindings,
+};
+use core::{ops::Deref, ptr::NonNull};
+use kernel::{prelude::*, str::CStr, sync::Arc};
+
+/// How many I/Os of one array are sure to get their clone when memory is short. One would do for
+/// progress.
+const RESERVE: u32 = 16;
+
+/// An array run by personality `P`. Dereferences to the driver's data.
+///
+/// # Invariants
+///
+/// 1. `mddev` is valid: `->free` of the personality drops the array before md core goes on.
+#[pin_data]
+pub(crate) struct Array<P: Personality> {
+    mddev: NonNull<bindings::mddev>,
+    members: Arc<Members>,
+    #[pin]
+    pub(super) bios: BioSet,
+    #[pin]
+    data: P,
+}
+
+// SAFETY: An mddev may be used from any CPU; the other fields are `Send`.
+unsafe impl<P: Personality> Send for Array<P> {}
+
+// SAFETY: As above; the other fields are `Sync`.
+unsafe impl<P: Personality> Sync for Array<P> {}
+
+impl<P: Personality> Idle for Array<P> {}
+
+impl<P: Personality> Array<P> {
+    /// # Safety
+    ///
+    /// - `mddev` stays valid until the array is dropped.
+    /// - The array is dropped only when no [`Ref`](crate::abstractions::percpu_ref::Ref) to it is
+    ///   left.
+    pub(super) unsafe fn new(
+        mddev: NonNull<bindings::mddev>,
+        members: Arc<Members>,
+        data: impl PinInit<P, Error>,
+    ) -> impl PinInit<Self, Error> {
+        // INVARIANT: 1 by the first safety requirement.
+        try_pin_init!(Self {
+            mddev,
+            members,
+            // SAFETY: Every bio of the set is the clone of a `Remap`, which holds a reference to
+            // the array until the clone is freed; by the second requirement none is left then.
+            bios <- unsafe { BioSet::new(RESERVE, size_of::<Pad<P>>()) },
+            data <- data,
+        }? Error)
+    }
+
+    /// The array's mddev.
+    pub(crate) fn mddev(&self) -> &Mddev<Io> {
+        // SAFETY: By invariant 1; the context `Io` asks for nothing more.
+        unsafe { Mddev::from_raw(self.mddev.as_ptr()) }
+    }
+
+    /// The name of the array's disk, such as `md0`.
+    pub(crate) fn name(&self) -> &CStr {
+        self.mddev().name()
+    }
+
+    /// What the array's members are counted in.
+    pub(crate) fn members(&self) -> &Arc<Members> {
+        &self.members
+    }
+}
+
+impl<P: Personality> Deref for Array<P> {
+    type Target = P;
+
+    #[inline]
+    fn deref(&self) -> &P {
+        &self.data
+    }
+}

@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The personality: what md core calls, and its registration.
+//!
+//! C header: `drivers/md/md.h`, C source: `drivers/md/md.c` (Linux 7.3).
+//!
+//! | callback | called from | may sleep | held |
+//! |---|---|---|---|
+//! | `run`, `free` | ioctl, sysfs | yes | `reconfig_mutex` |
+//! | `make_request` | submitter of a bio | yes, but for `REQ_NOWAIT` | `active_io` |
+//! | `status` | reader of `/proc/mdstat` | no | `mddev->lock` |
+//! | `error_handler` | anyone, interrupts too | no | perhaps `rcu_read_lock` |
+//! | `hot_add_disk`, `hot_remove_disk` | worker, ioctl, sysfs | yes, without I/O | `reconfig_mutex`, I/O suspended |
+//! | `resize`, `check_reshape` | ioctl, sysfs, worker | yes | `reconfig_mutex` |
+//! | `size` | ioctl, sysfs | yes | `reconfig_mutex` |
+//! | `quiesce` | ioctl, sysfs | yes | mostly `reconfig_mutex` |
+//! | the thread | itself | yes | nothing |
+//!
+//! `make_request` returns before the I/O is done and keeps no `active_io` for it: what waits for
+//! `active_io` to drain, such as adding and removing members, never waits for a device.
+
+use super::{
+    array::Array,
+    io::{Path, Remap},
+    mddev::{Mddev, Reconfig},
+    rdev::{Members, Rdev},
+};
+use crate::{
+    abstractions::{
+        bio::{Bio, Status},
+        percpu_ref::{Counted, Ref},
+    },
+    bindings,
+};
+use core::{ffi::c_void, marker::PhantomData, ptr::NonNull};
+use kernel::{
+    error::{from_result, to_result},
+    ffi::c_int,
+    prelude::*,
+    seq_file::SeqFile,
+    str::CStr,
+    sync::Arc,
+    types::Opaque,
+};
+
+/// An md personality. The implementing type is the driver's data of one array.
+///
+/// Contexts are those of the table in the [module documentation](self).
+pub(crate) trait Personality: Send + Sync + Sized + 'static {
+    /// The name that `/proc/mdstat` shows.
+    const NAME: &'static CStr;
+    /// The level, as in `md-level-N`.
+    const LEVEL: i32;
+
+    /// A path to the disk.
+    type Path: Path;
+    /// What the driver keeps of an I/O.
+    type PerIo: Send;
+
+    /// Starts an array. Nothing of it is visible yet; on failure md core forgets all that was set.
+    ///
+    /// # Errors
+    ///
+    /// Any; md core fails the start with it.
+    fn run<'a>(
+        mddev: &'a Mddev<Reconfig>,
+        members: &'a Arc<Members>,
+    ) -> Result<impl PinInit<Self, Error> + 'a>;
+
+    /// The array runs: its data are in place, I/O may come.
+    fn started(array: &Array<Self>);
+
+    /// The array's thread has ended for good. The driver gives up every I/O that it keeps, and
+    /// keeps none from now on.
+    fn stop(array: &Array<Self>);
+
+    /// Handles a bio.
+    fn make_request(array: Ref<Array<Self>>, bio: Bio);
+
+    /// An I/O has come back from the path it was sent down. Any context.
+    fn complete(io: Remap<Self>, path: Ref<Self::Path>, status: Status);
+
+    /// The array's thread was woken. Sleeps.
+    fn thread(array: &Array<Self>);
+
+    /// Writes the array's part of `/proc/mdstat`.
+    fn status(array: &Array<Self>, seq: &SeqFile);
+
+    /// A member is said to have failed: by an I/O, or by `mdadm --fail`. The driver decides.
+    fn error(array: &Array<Self>, rdev: &Rdev);
+
+    /// Takes a new member into a slot.
+    ///
+    /// # Errors
+    ///
+    /// Any; the member stays a spare.
+    fn hot_add(array: &Array<Self>, mddev: &Mddev<Reconfig>, rdev: &Rdev) -> Result;
+
+    /// Gives up a member, with the [`Member`](super::Member) that it had for it. Waits for no I/O.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: the member is in use. md core asks again when the driver calls
+    ///   [`Mddev::request_recovery`](super::Mddev::request_recovery).
+    fn hot_remove(array: &Array<Self>, mddev: &Mddev<Reconfig>, rdev: &Rdev) -> Result;
+
+    /// Changes the size that each member gives, in sectors.
+    ///
+    /// # Errors
+    ///
+    /// Any; nothing was changed then.
+    fn resize(array: &Array<Self>, mddev: &Mddev<Reconfig>, sectors: u64) -> Result;
+
+    /// Changes the number of slots, the chunk size or the layout to what md core has noted.
+    ///
+    /// # Errors
+    ///
+    /// Any; nothing was changed then.
+    fn reshape(array: &Array<Self>, mddev: &Mddev<Reconfig>) -> Result;
+
+    /// The size of the array, in sectors, were each member to give `sectors` (zero: as now).
+    fn size(mddev: &Mddev<Reconfig>, sectors: u64) -> u64;
+}
+
+/// The functions that md core calls for personality `P`.
+///
+/// `mddev->private` is null or the raw form of a `Counted<Array<P>>`: set by [`Self::run`] when all
+/// else has succeeded, taken back by [`Self::free`].
+struct Adapter<P: Personality>(PhantomData<P>);
+
+impl<P: Personality> Adapter<P> {
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`, and does so for `'a`.
+    unsafe fn array<'a>(mddev: *mut bindings::mddev) -> &'a Counted<Array<P>> {
+        // SAFETY: By the safety requirement the mddev is valid.
+        let private = unsafe { &(*mddev).private };
+        // SAFETY: The mddev runs `P`, so that `run` has set the field and `free` has not been
+        // called.
+        unsafe { Counted::borrow_raw(private) }
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid, runs `P`, and the caller holds `active_io`.
+    /// - `bio` was submitted to its disk; this side has to end it.
+    unsafe extern "C" fn make_request(
+        mddev: *mut bindings::mddev,
+        bio: *mut bindings::bio,
+    ) -> bool {
+        // SAFETY: By the first safety requirement; an array is not freed while I/O comes in.
+        let array = unsafe { Self::array(mddev) };
+        // SAFETY: By the second safety requirement.
+        let bio = unsafe { Bio::from_raw(bio) };
+        loop {
+            if let Some(array) = array.get() {
+                P::make_request(array, bio);
+                return true;
+            }
+            // Quiesced.
+            if bio.is_nowait() {
+                bio.end(Status::Again);
+                return true;
+            }
+            array.wait_open();
+        }
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid, runs no personality, and `reconfig_mutex` is held.
+    unsafe extern "C" fn run(mddev: *mut bindings::mddev) -> c_int {
+        from_result(|| {
+            // SAFETY: By the safety requirement.
+            let this = unsafe { Mddev::from_raw(mddev) };
+            // SAFETY: By the safety requirement.
+            if unsafe { (*mddev).gendisk }.is_null() {
+                // Below device mapper there is no disk to set limits of and to account to.
+                return Err(EINVAL);
+            }
+            let members = Members::new()?;
+            let data = P::run(this, &members)?;
+            // SAFETY: References are not null.
+            let pointer = unsafe { NonNull::new_unchecked(mddev) };
+            // SAFETY: md core calls `free` before the mddev goes, and `Counted` drops the array
+            // only when no reference is left.
+            let array = Counted::new(unsafe { Array::new(pointer, members.clone(), data) })?;
+            let private = array.into_raw();
+            // SAFETY: The mddev is valid; nobody reads the field before the array runs.
+            unsafe { (*mddev).private = private };
+            // SAFETY: `mddev` outlives its thread: md core ends the thread before `free`.
+            let thread = unsafe {
+                bindings::md_register_thread(Some(Self::thread), mddev, P::NAME.as_char_ptr())
+            };
+            if thread.is_null() {
+                // SAFETY: As above.
+                unsafe { (*mddev).private = core::ptr::null_mut() };
+                // SAFETY: `private` is what `into_raw` gave; it was not borrowed.
+                drop(unsafe { Counted::<Array<P>>::from_raw(private) });
+                return Err(ENOMEM);
+            }
+            // SAFETY: Both are valid; from here on md core owns the thread.
+            unsafe { bindings::mddev_set_thread(mddev, thread) };
+            // SAFETY: `private` was just set.
+            P::started(unsafe { Self::array(mddev) });
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// - `private` is the `private` of `mddev`, which ran `P`; I/O no longer comes in, the thread
+    ///   has ended, and `private` is not used after this.
+    unsafe extern "C" fn free(_mddev: *mut bindings::mddev, private: *mut c_void) {
+        // SAFETY: By the safety requirement, and as `run` had it from `into_raw`.
+        let array: Counted<Array<P>> = unsafe { Counted::from_raw(private) };
+        P::stop(&array);
+        let members = array.members().clone();
+        // Waits for the last I/O.
+        drop(array);
+        if !members.all_free() {
+            // md core would free what the driver still uses: better an array that stays than that.
+            pr_err!("a member outlived its array; waiting for ever\n");
+            loop {
+                kernel::time::delay::fsleep(kernel::time::Delta::from_secs(3600));
+            }
+        }
+    }
+
+    /// # Safety
+    ///
+    /// - `thread` is valid, and made by [`Self::run`].
+    unsafe extern "C" fn thread(thread: *mut bindings::md_thread) {
+        // SAFETY: By the safety requirement.
+        let mddev = unsafe { (*thread).mddev };
+        // SAFETY: A thread's mddev is valid; this is the array's thread, which is where
+        // `md_check_recovery` is to be called.
+        unsafe { bindings::md_check_recovery(mddev) };
+        // SAFETY: The array is freed only after its thread has ended.
+        P::thread(unsafe { Self::array(mddev) });
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`; `seq` is valid and used by nobody else meanwhile.
+    unsafe extern "C" fn status(seq: *mut bindings::seq_file, mddev: *mut bindings::mddev) {
+        // SAFETY: By the safety requirement.
+        let seq = unsafe { SeqFile::from_raw(seq) };
+        // SAFETY: By the safety requirement; `mddev->lock` is held, under which the personality
+        // is taken away before `free`.
+        P::status(unsafe { Self::array(mddev) }, seq);
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`; `rdev` is valid and bound to it.
+    unsafe extern "C" fn error_handler(mddev: *mut bindings::mddev, rdev: *mut bindings::md_rdev) {
+        // SAFETY: By the safety requirement.
+        let rdev = unsafe { Rdev::from_raw(rdev) };
+        // SAFETY: By the safety requirement.
+        P::error(unsafe { Self::array(mddev) }, rdev);
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`, and `reconfig_mutex` is held; `rdev` is valid, bound to it,
+    ///   and in no slot.
+    unsafe extern "C" fn hot_add_disk(
+        mddev: *mut bindings::mddev,
+        rdev: *mut bindings::md_rdev,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: By the safety requirement.
+            let this = unsafe { Mddev::from_raw(mddev) };
+            // SAFETY: By the safety requirement.
+            let member = unsafe { Rdev::from_raw(rdev) };
+            // SAFETY: By the safety requirement.
+            P::hot_add(unsafe { Self::array(mddev) }, this, member).inspect_err(|_| {
+                member.leave_slot(this);
+            })?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`, and `reconfig_mutex` is held; `rdev` is valid, bound to it,
+    ///   and in a slot.
+    unsafe extern "C" fn hot_remove_disk(
+        mddev: *mut bindings::mddev,
+        rdev: *mut bindings::md_rdev,
+    ) -> c_int {
+        from_result(|| {
+            // SAFETY: By the safety requirement.
+            let this = unsafe { Mddev::from_raw(mddev) };
+            // SAFETY: By the safety requirement.
+            let member = unsafe { Rdev::from_raw(rdev) };
+            // SAFETY: By the safety requirement.
+            let array = unsafe { Self::array(mddev) };
+            P::hot_remove(array, this, member)?;
+            match member.slot() {
+                // The driver has kept a `Member`: md core must not free what that stands for.
+                Some(slot) if !array.members().is_free(slot) => Err(EBUSY),
+                _ => Ok(0),
+            }
+        })
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`, and `reconfig_mutex` is held.
+    unsafe extern "C" fn resize(mddev: *mut bindings::mddev, sectors: u64) -> c_int {
+        from_result(|| {
+            // SAFETY: By the safety requirement.
+            let this = unsafe { Mddev::from_raw(mddev) };
+            // SAFETY: By the safety requirement.
+            P::resize(unsafe { Self::array(mddev) }, this, sectors)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`, and `reconfig_mutex` is held.
+    unsafe extern "C" fn check_reshape(mddev: *mut bindings::mddev) -> c_int {
+        from_result(|| {
+            // SAFETY: By the safety requirement.
+            let this = unsafe { Mddev::from_raw(mddev) };
+            // SAFETY: By the safety requirement.
+            P::reshape(unsafe { Self::array(mddev) }, this)?;
+            Ok(0)
+        })
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid, and `reconfig_mutex` is held.
+    unsafe extern "C" fn size(mddev: *mut bindings::mddev, sectors: u64, _disks: c_int) -> u64 {
+        // SAFETY: By the safety requirement.
+        P::size(unsafe { Mddev::from_raw(mddev) }, sectors)
+    }
+
+    /// # Safety
+    ///
+    /// - `mddev` is valid and runs `P`, and goes on doing so until this returns.
+    unsafe extern "C" fn quiesce(mddev: *mut bindings::mddev, quiesce: c_int) {
+        // SAFETY: By the safety requirement.
+        let array = unsafe { Self::array(mddev) };
+        if quiesce != 0 {
+            array.drain();
+        } else {
+            array.reopen();
+        }
+    }
+}
+
+/// A registered personality. Dropping it takes the personality away.
+///
+/// # Invariants
+///
+/// 1. `personality` is registered with md core, in which it is found by its address.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Registration<P: Personality> {
+    #[pin]
+    personality: Opaque<bindings::md_personality>,
+    _personality: PhantomData<P>,
+}
+
+// SAFETY: The structure is only read once it is registered, and unregistered by any thread.
+unsafe impl<P: Personality> Send for Registration<P> {}
+
+// SAFETY: As above; there is no method that takes `&self`.
+unsafe impl<P: Personality> Sync for Registration<P> {}
+
+impl<P: Personality> Registration<P> {
+    /// Registers `P`, owned by `module`: the module cannot be unloaded while an array of `P` runs.
+    /// Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: the level has a personality already.
+    /// - `ENOMEM`.
+    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        let personality = bindings::md_personality {
+            head: bindings::md_submodule_head {
+                type_: bindings::md_submodule_type_MD_PERSONALITY,
+                id: P::LEVEL,
+                name: P::NAME.as_char_ptr(),
+                owner: module.as_ptr(),
+            },
+            make_request: Some(Adapter::<P>::make_request),
+            run: Some(Adapter::<P>::run),
+            free: Some(Adapter::<P>::free),
+            status: Some(Adapter::<P>::status),
+            error_handler: Some(Adapter::<P>::error_handler),
+            hot_add_disk: Some(Adapter::<P>::hot_add_disk),
+            hot_remove_disk: Some(Adapter::<P>::hot_remove_disk),
+            resize: Some(Adapter::<P>::resize),
+            size: Some(Adapter::<P>::size),
+            check_reshape: Some(Adapter::<P>::check_reshape),
+            quiesce: Some(Adapter::<P>::quiesce),
+            ..Default::default()
+        };
+        // INVARIANT: 1, as initialisation fails if the registration does.
+        try_pin_init!(Self {
+            personality <- Opaque::try_ffi_init(move |slot: *mut bindings::md_personality| {
+                // SAFETY: `slot` is valid for writes.
+                unsafe { slot.write(personality) };
+                // SAFETY: `slot` is initialised and stays where it is until it is unregistered.
+                let head = unsafe { &raw mut (*slot).head };
+                // SAFETY: As above.
+                to_result(unsafe { bindings::register_md_submodule(head) })
+            }),
+            _personality: PhantomData,
+        }? Error)
+    }
+}
+
+#[pinned_drop]
+impl<P: Personality> PinnedDrop for Registration<P> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: By invariant 1.
+        let head = unsafe { &raw mut (*self.personality.get()).head };
+        // SAFETY: By invariant 1. No array runs: each holds the module, and this drop is part of
+        // unloading it.
+        unsafe { bindings::unregister_md_submodule(head) };
+    }
+}

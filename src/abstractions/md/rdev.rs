@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! A member of an array as md core sees it: `struct md_rdev`.
+//!
+//! C header: `drivers/md/md.h` (Linux 7.3).
+
+use super::{
+    mddev::{Io, Mddev, Reconfig},
+    MAX_SLOTS,
+};
+use crate::bindings;
+use core::ptr::NonNull;
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::{
+        atomic::{ordering, Atomic},
+        Arc,
+    },
+    types::Opaque,
+};
+
+/// A bit of `md_rdev.flags`. A member is never both faulty and in sync.
+#[derive(Clone, Copy)]
+pub(crate) enum Flag {
+    /// It works.
+    InSync,
+    /// It failed, and is not used any more.
+    Faulty,
+}
+
+impl Flag {
+    fn bit(self) -> usize {
+        let bit = match self {
+            Self::InSync => bindings::flag_bits_In_sync,
+            Self::Faulty => bindings::flag_bits_Faulty,
+        };
+        bit as usize
+    }
+}
+
+/// A `struct md_rdev`.
+///
+/// # Invariants
+///
+/// 1. References to this type point to a valid rdev that is bound to an array.
+#[repr(transparent)]
+pub(crate) struct Rdev {
+    rdev: Opaque<bindings::md_rdev>,
+}
+
+impl Rdev {
+    /// # Safety
+    ///
+    /// - `rdev` is valid, and bound to an array, for `'a`.
+    pub(super) unsafe fn from_raw<'a>(rdev: *mut bindings::md_rdev) -> &'a Self {
+        // INVARIANT: 1 by the safety requirement.
+        // SAFETY: `Rdev` is transparent over the C type; the pointer is valid as required.
+        unsafe { &*rdev.cast() }
+    }
+
+    pub(super) fn as_raw(&self) -> *mut bindings::md_rdev {
+        self.rdev.get()
+    }
+
+    fn flags(&self) -> *mut usize {
+        // SAFETY: By invariant 1 the rdev is valid.
+        unsafe { &raw mut (*self.as_raw()).flags }
+    }
+
+    /// Whether a flag is set. Any context.
+    pub(crate) fn test(&self, flag: Flag) -> bool {
+        // SAFETY: The word is valid; it is changed by others, bit by bit and atomically, so that
+        // it is read once and whole.
+        let flags = unsafe { self.flags().read_volatile() };
+        flags & (1 << flag.bit()) != 0
+    }
+
+    /// Sets a flag. Any context.
+    pub(crate) fn set(&self, flag: Flag) {
+        // SAFETY: The word is valid and is changed by the bit helpers only.
+        unsafe { bindings::set_bit(flag.bit(), self.flags()) };
+    }
+
+    /// Clears a flag. Any context.
+    pub(crate) fn clear(&self, flag: Flag) {
+        // SAFETY: As in `set`.
+        unsafe { bindings::clear_bit(flag.bit(), self.flags()) };
+    }
+
+    /// The slot that the member is in, if it is in one.
+    pub(crate) fn slot(&self) -> Option<usize> {
+        // SAFETY: The field is changed under `reconfig_mutex` and read without it, so that it is
+        // read once and whole.
+        let slot = unsafe { self.raid_disk().read_volatile() };
+        slot.try_into().ok()
+    }
+
+    fn raid_disk(&self) -> *mut i32 {
+        // SAFETY: By invariant 1 the rdev is valid.
+        unsafe { &raw mut (*self.as_raw()).raid_disk }
+    }
+
+    fn set_raid_disk(&self, _mddev: &Mddev<Reconfig>, raid_disk: i32) {
+        // SAFETY: `reconfig_mutex` is held, under which the field changes; see `slot`.
+        unsafe { self.raid_disk().write_volatile(raid_disk) };
+    }
+
+    /// Undoes the slot that [`Member::new`] gave, when the member could not be taken in.
+    pub(super) fn leave_slot(&self, mddev: &Mddev<Reconfig>) {
+        self.set_raid_disk(mddev, -1);
+    }
+
+    /// The slot that the member was in before it left, if md core remembers one.
+    pub(crate) fn saved_slot(&self, _mddev: &Mddev<Reconfig>) -> Option<usize> {
+        // SAFETY: By invariant 1 the rdev is valid; the field is changed under `reconfig_mutex`,
+        // which is held.
+        let slot = unsafe { (*self.as_raw()).saved_raid_disk };
+        slot.try_into().ok()
+    }
+
+    /// How much of the device there is for data, in sectors.
+    pub(crate) fn sectors(&self, _mddev: &Mddev<Reconfig>) -> u64 {
+        // SAFETY: As in `saved_slot`.
+        let sectors = unsafe { (*self.as_raw()).sectors };
+        if sectors != 0 {
+            return sectors;
+        }
+        // md core leaves the size out where it adds a member without a superblock.
+        // SAFETY: The device of a bound rdev is open.
+        let device = unsafe { (*self.bdev()).bd_nr_sectors };
+        device.saturating_sub(self.data_offset())
+    }
+
+    /// Where data begin on the device, in sectors. It changes in a reshape only, which personalities
+    /// here do not have.
+    fn data_offset(&self) -> u64 {
+        // SAFETY: By invariant 1 the rdev is valid.
+        unsafe { (*self.as_raw()).data_offset }
+    }
+
+    fn bdev(&self) -> *mut bindings::block_device {
+        // SAFETY: By invariant 1 the rdev is valid and bound, and while it is bound its device
+        // does not change.
+        unsafe { (*self.as_raw()).bdev }
+    }
+
+    /// The size of a logical block, in bytes.
+    pub(crate) fn logical_block_size(&self) -> u32 {
+        // SAFETY: The device of a bound rdev is open.
+        unsafe { bindings::bdev_logical_block_size(self.bdev()) }
+    }
+
+    /// Whether the device has zones.
+    pub(crate) fn is_zoned(&self) -> bool {
+        // SAFETY: The device of a bound rdev is open.
+        unsafe { bindings::bdev_is_zoned(self.bdev()) }
+    }
+
+    /// Whether the device is still there.
+    pub(crate) fn is_live(&self) -> bool {
+        // SAFETY: The device of a bound rdev is open, and thereby valid.
+        let disk = unsafe { (*self.bdev()).bd_disk };
+        // SAFETY: A block device holds its disk.
+        unsafe { bindings::disk_live(disk) }
+    }
+
+    /// The name of the device, such as `sda1`.
+    pub(crate) fn name(&self) -> Name {
+        let mut name = Name { text: [0; 40] };
+        // SAFETY: The device of a bound rdev is open; at most `len` bytes are written, the last
+        // one zero.
+        unsafe { bindings::bdev_name(self.bdev(), name.text.as_mut_ptr(), name.text.len()) };
+        name
+    }
+}
+
+/// The name of a block device, as the kernel's `%pg` prints it.
+pub(crate) struct Name {
+    text: [u8; 40],
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = CStr::from_bytes_until_nul(&self.text).map_err(|_| fmt::Error)?;
+        f.write_str(text.to_str().map_err(|_| fmt::Error)?)
+    }
+}
+
+/// How many [`Member`]s there are for each slot of an array: what tells whether md core may have a
+/// slot's rdev back.
+pub(crate) struct Members {
+    counts: [Atomic<u32>; MAX_SLOTS],
+}
+
+impl Members {
+    pub(super) fn new() -> Result<Arc<Self>> {
+        Ok(Arc::new(
+            Self {
+                counts: [const { Atomic::new(0) }; MAX_SLOTS],
+            },
+            GFP_KERNEL,
+        )?)
+    }
+
+    /// Whether nothing holds a member of this slot.
+    pub(super) fn is_free(&self, slot: usize) -> bool {
+        // ORDERING: Acquire pairs with the release in the drop of `Member`: when the count reads
+        // zero, every access through the member is over.
+        self.counts
+            .get(slot)
+            .is_none_or(|count| count.load(ordering::Acquire) == 0)
+    }
+
+    /// Whether nothing holds a member of any slot.
+    pub(super) fn all_free(&self) -> bool {
+        (0..MAX_SLOTS).all(|slot| self.is_free(slot))
+    }
+}
+
+/// The right to use an rdev as the member in a slot. As long as there is one, md core neither
+/// removes the rdev nor frees it: the adapters of `->hot_remove_disk` and `->free` see to that.
+///
+/// # Invariants
+///
+/// 1. `rdev` points to a valid rdev, bound to a running array, of which `mddev` and `bdev` are the
+///    fields of those names.
+/// 2. This value is counted in `members` under `slot`, which is the rdev's.
+pub(crate) struct Member {
+    rdev: NonNull<bindings::md_rdev>,
+    mddev: NonNull<bindings::mddev>,
+    bdev: NonNull<bindings::block_device>,
+    data_offset: u64,
+    slot: usize,
+    members: Arc<Members>,
+}
+
+// SAFETY: An rdev, its array and its device may be used from any CPU.
+unsafe impl Send for Member {}
+
+// SAFETY: As above.
+unsafe impl Sync for Member {}
+
+impl Member {
+    /// Puts `rdev` into a slot of its array. md core is told by [`Rdev::slot`] from now on; it is
+    /// not in sync yet.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: there is no such slot.
+    pub(crate) fn new(
+        mddev: &Mddev<Reconfig>,
+        members: &Arc<Members>,
+        rdev: &Rdev,
+        slot: usize,
+    ) -> Result<Self> {
+        let count = members.counts.get(slot).ok_or(EINVAL)?;
+        let raid_disk = i32::try_from(slot)?;
+        let bdev = NonNull::new(rdev.bdev()).ok_or(EINVAL)?;
+        rdev.set_raid_disk(mddev, raid_disk);
+        // ORDERING: The count goes up under `reconfig_mutex`, under which it is looked at.
+        count.fetch_add(1, ordering::Relaxed);
+        // INVARIANT: 1, as `rdev` is bound to the array that is `mddev`, and stays so while 2
+        // holds; 2, as it was just counted and the slot set.
+        Ok(Self {
+            // SAFETY: References are not null.
+            rdev: unsafe { NonNull::new_unchecked(rdev.as_raw()) },
+            // SAFETY: As above.
+            mddev: unsafe { NonNull::new_unchecked(mddev.as_raw()) },
+            bdev,
+            data_offset: rdev.data_offset(),
+            slot,
+            members: members.clone(),
+        })
+    }
+
+    /// The member's rdev.
+    pub(crate) fn rdev(&self) -> &Rdev {
+        // SAFETY: By invariant 1.
+        unsafe { Rdev::from_raw(self.rdev.as_ptr()) }
+    }
+
+    /// The slot that the member is in.
+    pub(crate) fn slot(&self) -> usize {
+        self.slot
+    }
+
+    /// The array that it is a member of.
+    pub(crate) fn mddev(&self) -> &Mddev<Io> {
+        // SAFETY: By invariant 1; the context `Io` asks for nothing more.
+        unsafe { Mddev::from_raw(self.mddev.as_ptr()) }
+    }
+
+    pub(super) fn bdev(&self) -> *mut bindings::block_device {
+        self.bdev.as_ptr()
+    }
+
+    /// Where data begin on the device, in sectors.
+    pub(super) fn data_offset(&self) -> u64 {
+        self.data_offset
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(count) = self.members.counts.get(self.slot) {
+            // ORDERING: Release: all use of the rdev comes before; see `Members::is_free`.
+            count.fetch_sub(1, ordering::Release);
+        }
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! A pointer that is read under RCU.
+//!
+//! C header: `include/linux/rcupdate.h` (Linux 7.3). The kernel crate has the read-side guard and
+//! the grace period; this adds the pointer between them.
+
+use core::marker::PhantomData;
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{ordering, Atomic},
+        rcu, Mutex,
+    },
+};
+
+/// An owned `T` that readers see under an RCU guard and writers replace as a whole.
+///
+/// # Invariants
+///
+/// 1. `pointer` came from `KBox::into_raw` and is owned by this value.
+/// 2. It is replaced only with `writer` held, and what it pointed to is dropped only after a grace
+///    period has passed since.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Pointer<T> {
+    pointer: Atomic<*mut T>,
+    #[pin]
+    writer: Mutex<()>,
+    _owns: PhantomData<T>,
+}
+
+// SAFETY: `Pointer` owns a `T` and shares it with readers on other CPUs.
+unsafe impl<T: Send + Sync> Send for Pointer<T> {}
+
+// SAFETY: As above; a `T` put in by one thread may be dropped by another.
+unsafe impl<T: Send + Sync> Sync for Pointer<T> {}
+
+impl<T> Pointer<T> {
+    /// Makes a pointer to `value`.
+    pub(crate) fn new(value: KBox<T>) -> impl PinInit<Self> {
+        // INVARIANT: 1, straight from the box.
+        pin_init!(Self {
+            pointer: Atomic::new(KBox::into_raw(value)),
+            writer <- new_mutex!(()),
+            _owns: PhantomData,
+        })
+    }
+
+    /// The current value, for as long as the guard lives. Any context.
+    #[inline]
+    pub(crate) fn dereference<'a>(&'a self, _guard: &'a rcu::Guard) -> &'a T {
+        // ORDERING: Acquire pairs with the release in `update`, so that the contents of the value
+        // are seen. `rcu_dereference` gets by with the address dependency, which Rust's compiler
+        // does not promise to keep.
+        let pointer = self.pointer.load(ordering::Acquire);
+        // SAFETY: By invariants 1 and 2 the value is dropped only after a grace period, and the
+        // guard keeps one from passing.
+        unsafe { &*pointer }
+    }
+
+    /// Replaces the value by what `next` makes of it, waits for a grace period and drops the old
+    /// one. Sleeps. If `next` fails, nothing changes.
+    pub(crate) fn update(&self, next: impl FnOnce(&T) -> Result<KBox<T>>) -> Result {
+        let writer = self.writer.lock();
+        // ORDERING: The pointer changes under the writers' lock only.
+        let old = self.pointer.load(ordering::Relaxed);
+        // SAFETY: By invariants 1 and 2 the value stays until it is replaced, which takes the lock
+        // that is held.
+        let new = next(unsafe { &*old })?;
+        // INVARIANT: 1, straight from the box; 2, the lock is held.
+        // ORDERING: Release publishes the contents of the new value; see `dereference`.
+        self.pointer.store(KBox::into_raw(new), ordering::Release);
+        drop(writer);
+        rcu::synchronize_rcu();
+        // SAFETY: By invariant 1 this was a box; it was replaced above, by this call alone, and by
+        // the grace period no reader is left.
+        drop(unsafe { KBox::from_raw(old) });
+        Ok(())
+    }
+}
+
+#[pinned_drop]
+impl<T> PinnedDrop for Pointer<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // ORDERING: `&mut self`: there is no reader and no writer.
+        let pointer = self.pointer.load(ordering::Relaxed);
+        // SAFETY: By invariant 1 this is a box and owned here; readers borrow `self`, so there are
+        // none.
+        drop(unsafe { KBox::from_raw(pointer) });
+    }
+}

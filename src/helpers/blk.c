@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include <linux/blkdev.h>
+
+int md_multipath_helper_bdev_name(struct block_device *bdev, char *buf, size_t len)
+{
+	return scnprintf(buf, len, "%pg", bdev);
+}
+
+bool md_multipath_helper_bdev_is_zoned(struct block_device *bdev)
+{
+	return bdev_is_zoned(bdev);
+}
+
+unsigned int md_multipath_helper_bdev_logical_block_size(struct block_device *bdev)
+{
+	return bdev_logical_block_size(bdev);
+}
+
+bool md_multipath_helper_disk_live(struct gendisk *disk)
+{
+	return disk_live(disk);
+}

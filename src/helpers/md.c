@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+#include "md.h"
+
+void md_multipath_helper_md_wakeup_thread(struct mddev *mddev)
+{
+	md_wakeup_thread(mddev->thread);
+}
+
+void md_multipath_helper_mddev_check_write_zeroes(struct mddev *mddev, struct bio *bio)
+{
+	mddev_check_write_zeroes(mddev, bio);
+}
+
+void md_multipath_helper_mddev_set_thread(struct mddev *mddev, struct md_thread *thread)
+{
+	rcu_assign_pointer(mddev->thread, thread);
+}
+
+void md_multipath_helper_mddev_trace_remap(struct mddev *mddev, struct bio *bio, sector_t sector)
+{
+	mddev_trace_remap(mddev, bio, sector);
+}
+
+const char *md_multipath_helper_mdname(struct mddev *mddev)
+{
+	return mdname(mddev);
+}

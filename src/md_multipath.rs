@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! md's `multipath` personality (level -4).
+//!
+//! Several block devices that are paths to one disk become one md device. Each bio goes down one
+//! in-sync path; when a path fails, its bios are retried on another by the array's thread.
+//!
+//! # Layers
+//!
+//! - [`bindings`]: what bindgen makes of md core's private header. Generated, private.
+//! - [`abstractions`]: the safe layer. All `unsafe` is there.
+//! - [`multipath`]: the driver, without one `unsafe`. Its decisions are plain functions over plain
+//!   data that depend on `core` alone, and are tested on the host as well.
+//!
+//! # An I/O's way
+//!
+//! 1. `make_request` (submitter's context): under an RCU guard the first usable path is picked and
+//!    a reference to it taken. The bio is cloned, with all state of the I/O in the clone's front
+//!    pad, and submitted to the path. A flush is a bio like any other.
+//! 2. `complete` (any context): success ends the original. A failure gets a verdict from
+//!    `multipath::verdict`: the error goes up, or the path is failed, or it becomes a suspect;
+//!    for the latter two the I/O goes on the retry list, and the thread is woken.
+//! 3. The thread takes the whole list and sends each I/O down a path that it has not tried. If
+//!    there is none, the I/O ends with its last error. An I/O that succeeds convicts its suspects.
+//!
+//! # Locks, outermost first
+//!
+//! `reconfig_mutex` (md core) → gate of the array (`Counted`) → writer lock of the slot table
+//! (`rcu::Pointer`) → `state` of the array. `mddev->lock` (md core) is held around `status`, which
+//! takes an RCU guard alone. `state` and the lock of the retry list are taken with interrupts off,
+//! in any context; nothing is locked inside them. No lock is taken on the way of an I/O that
+//! succeeds.
+//!
+//! # Who holds what
+//!
+//! | object | owned by | kept alive by | freed |
+//! |---|---|---|---|
+//! | array | md core (`mddev->private`) | each I/O that has not ended | `free`, after the last I/O |
+//! | slot table | array | RCU guards | a grace period after it was replaced |
+//! | path | slot table | each I/O in flight on it | with the table it is in, once idle |
+//! | rdev | md core | the `Member` in its path | after `hot_remove_disk` succeeded, or `free` |
+//! | clone, with its front pad | whoever has the `Remap`; in flight the block layer | – | when the I/O ends |
+//!
+//! A path that failed is closed: no I/O starts on it, and when the last one is back it asks md core
+//! to remove it. Removal waits for no I/O; until then it answers `EBUSY`. `quiesce` and `free` wait
+//! for the I/Os of the array; the thread is there to retry them meanwhile, and where it is not,
+//! what would be retried fails.
+
+#![deny(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::multiple_unsafe_ops_per_block,
+    clippy::undocumented_unsafe_blocks,
+    clippy::unwrap_used,
+    unsafe_op_in_unsafe_fn
+)]
+
+mod abstractions;
+mod bindings;
+mod multipath;
+
+use abstractions::md::Registration;
+use kernel::prelude::*;
+use multipath::Multipath;
+
+module! {
+    type: Module,
+    name: "md_multipath",
+    authors: ["The md_multipath authors"],
+    description: "md multipath personality: several paths to one disk",
+    license: "GPL",
+    alias: ["md-level--4", "md-multipath", "md-personality-7", "multipath"],
+}
+
+/// The loaded module: the registered personality.
+#[pin_data]
+struct Module {
+    #[pin]
+    registration: Registration<Multipath>,
+}
+
+impl kernel::InPlaceModule for Module {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            registration <- Registration::new(module),
+        })
+    }
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! A path, and the table of them by slot.
+
+use super::slots::Slots;
+use crate::abstractions::{
+    md::{self, Flag, Member},
+    percpu_ref::{Counted, Idle},
+};
+use kernel::{prelude::*, sync::Arc};
+
+/// A path to the disk: a member of the array in its slot.
+///
+/// Each I/O in flight on the path holds a reference. The path is closed when it fails, and then no
+/// I/O starts on it.
+pub(crate) struct Path {
+    member: Member,
+    /// Its number; see [`History`](super::verdict::History).
+    number: u32,
+}
+
+impl Path {
+    pub(crate) fn new(member: Member, number: u32) -> Result<Arc<Counted<Self>>> {
+        let path = Counted::new(Self { member, number })?;
+        Ok(Arc::new(path, GFP_KERNEL)?)
+    }
+
+    pub(crate) fn slot(&self) -> usize {
+        self.member.slot()
+    }
+
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+}
+
+impl Idle for Path {
+    /// The last I/O on a failed path is back: md core may remove the path now.
+    fn idle(&self) {
+        if self.member.rdev().test(Flag::Faulty) {
+            self.member.mddev().request_recovery();
+        }
+    }
+}
+
+impl md::Path for Path {
+    fn member(&self) -> &Member {
+        &self.member
+    }
+}
+
+/// The paths by slot. It is never changed, but replaced by another, under RCU.
+pub(crate) struct Table {
+    slots: KVec<Option<Arc<Counted<Path>>>>,
+}
+
+impl Table {
+    /// A table of `count` empty slots.
+    pub(crate) fn empty(count: usize) -> Result<Self> {
+        let mut slots = KVec::with_capacity(count, GFP_KERNEL)?;
+        for _ in 0..count {
+            slots.push(None, GFP_KERNEL)?;
+        }
+        Ok(Self { slots })
+    }
+
+    /// A copy of this table, with another path in `slot`, or none.
+    pub(crate) fn replaced(
+        &self,
+        slot: usize,
+        path: Option<Arc<Counted<Path>>>,
+    ) -> Result<KBox<Self>> {
+        let mut slots = KVec::with_capacity(self.slots.len(), GFP_KERNEL)?;
+        for path in &self.slots {
+            slots.push(path.clone(), GFP_KERNEL)?;
+        }
+        *slots.get_mut(slot).ok_or(EINVAL)? = path;
+        Ok(KBox::new(Self { slots }, GFP_KERNEL)?)
+    }
+
+    /// Puts a path into its slot, before anybody else sees the table.
+    ///
+    /// # Errors
+    ///
+    /// - `EINVAL`: there is no such slot, or it is taken.
+    pub(crate) fn place(&mut self, path: Arc<Counted<Path>>) -> Result {
+        match self.slots.get_mut(path.slot()) {
+            Some(slot @ None) => {
+                *slot = Some(path);
+                Ok(())
+            }
+            _ => Err(EINVAL),
+        }
+    }
+
+    /// The number of slots.
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// The path in a slot.
+    #[inline]
+    pub(crate) fn get(&self, slot: usize) -> Option<&Arc<Counted<Path>>> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    /// The slots that have a path, working or not.
+    pub(crate) fn taken(&self) -> Slots {
+        let mut taken = Slots::NONE;
+        for path in self.slots.iter().flatten() {
+            taken = taken.with(Slots::one(path.slot()));
+        }
+        taken
+    }
+
+    /// Closes all paths, so that dropping the table waits for all of them at once.
+    pub(crate) fn close(&self) {
+        for path in self.slots.iter().flatten() {
+            path.close();
+        }
+    }
+}

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! What a failed I/O says about the path it failed on, and where it goes from there. Plain
+//! functions over plain data that depend on `core` alone.
+
+use super::slots::Slots;
+use crate::abstractions::bio::{Op, Status};
+
+/// What is to be done with an I/O that came back from a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It succeeded.
+    Done,
+    /// Its error is the disk's own answer, or nobody minds: it goes up, and no path is blamed.
+    Fail,
+    /// The path is down: fail it, and try another.
+    PathDown,
+    /// It may have been the path or the disk: try another first.
+    Ambiguous,
+}
+
+/// Judges an I/O by how it ended. `live` says whether the path's device is still there.
+pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
+    match status {
+        Status::Ok => Verdict::Done,
+        _ if op.read_ahead => Verdict::Fail,
+        // The submitter did not want to wait, which is not the device's fault, dead or alive.
+        Status::Again => Verdict::Fail,
+        _ if !live => Verdict::PathDown,
+        Status::NotSupp
+        | Status::NoSpc
+        | Status::Target
+        | Status::ResvConflict
+        | Status::Medium
+        | Status::Protection
+        | Status::DurationLimit
+        | Status::Inval
+        | Status::ZoneOpenResource
+        | Status::ZoneActiveResource => Verdict::Fail,
+        Status::Transport | Status::Offline => Verdict::PathDown,
+        Status::IoErr
+        | Status::Timeout
+        | Status::Resource
+        | Status::DevResource
+        | Status::DmRequeue
+        | Status::Other(_) => Verdict::Ambiguous,
+    }
+}
+
+/// What an I/O remembers of the paths it failed on.
+///
+/// A slot may get another path while an I/O is under way. Each path that enters a slot gets a
+/// number, higher than all before it in the array; `known` is the highest that this I/O can have
+/// met. A path in a tried slot with a higher number is one that the I/O has not tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    tried: Slots,
+    suspects: Slots,
+    known: u32,
+}
+
+impl History {
+    /// The history of a new I/O. `known` is read after the I/O's first path was picked.
+    #[inline]
+    pub(crate) const fn new(known: u32) -> Self {
+        Self {
+            tried: Slots::NONE,
+            suspects: Slots::NONE,
+            known,
+        }
+    }
+
+    /// The I/O failed on the path in `slot`. If the path is a `suspect`, success on another will
+    /// convict it.
+    pub(crate) const fn failed_on(&mut self, slot: usize, suspect: bool) {
+        self.tried = self.tried.with(Slots::one(slot));
+        if suspect {
+            self.suspects = self.suspects.with(Slots::one(slot));
+        }
+    }
+
+    /// Forgets slots that have got another path since. `entered` tells the number of the path in a
+    /// slot; `known` is the highest number given out, read before.
+    pub(crate) fn refresh(&mut self, known: u32, entered: impl Fn(usize) -> Option<u32>) {
+        for slot in self.tried.iter() {
+            if entered(slot).is_some_and(|number| self.is_newer(number)) {
+                self.tried = self.tried.without(Slots::one(slot));
+                self.suspects = self.suspects.without(Slots::one(slot));
+            }
+        }
+        self.known = known;
+    }
+
+    /// Whether a path with this number entered its slot after the I/O last looked.
+    pub(crate) const fn is_newer(&self, number: u32) -> bool {
+        // Numbers wrap; an I/O does not live through two thousand million additions.
+        number.wrapping_sub(self.known) as i32 > 0
+    }
+
+    /// Which of these the I/O has not tried.
+    pub(crate) const fn untried(&self, usable: Slots) -> Slots {
+        usable.without(self.tried)
+    }
+
+    /// The paths that success on another path convicts.
+    #[inline]
+    pub(crate) const fn suspects(&self) -> Slots {
+        self.suspects
+    }
+}
+
+/// Whether lower layers should fail an I/O fast that is sent to `slot`: unless no other path is
+/// left to try.
+#[inline]
+pub(crate) const fn failfast(untried: Slots, slot: usize) -> bool {
+    !untried.without(Slots::one(slot)).is_empty()
+}
