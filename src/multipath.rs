@@ -84,9 +84,9 @@ impl Multipath {
         self.usable.store(usable.bits(), ordering::Release);
     }
 
-    /// Picks the first of `candidates` that can be had, and takes a reference to it.
+    /// Takes a reference to the first of `candidates` that is not closed.
     #[inline]
-    fn pick(&self, mut candidates: Slots) -> Option<Ref<Path>> {
+    fn first(&self, mut candidates: Slots) -> Option<Ref<Path>> {
         let guard = rcu::read_lock();
         let table = self.paths.dereference(&guard);
         loop {
@@ -96,6 +96,23 @@ impl Multipath {
             }
             // It failed meanwhile.
             candidates = candidates.without(Slots::one(slot));
+        }
+    }
+
+    /// Picks a path among those of the usable that `eligible` lets through, and takes a reference
+    /// to it. Gives the eligible as well.
+    #[inline]
+    fn pick(&self, eligible: impl Fn(Slots) -> Slots) -> Option<(Ref<Path>, Slots)> {
+        loop {
+            let usable = self.usable();
+            let candidates = eligible(usable);
+            if let Some(path) = self.first(candidates) {
+                return Some((path, candidates));
+            }
+            // Other paths may have come while the last of these went.
+            if self.usable() == usable {
+                return None;
+            }
         }
     }
 
@@ -145,8 +162,8 @@ impl Multipath {
         let status = io.status();
         let this = io.array_ref();
         loop {
-            // ORDERING: Acquire pairs with the release in `next_number`, so that the table read
-            // below has every path up to this number.
+            // ORDERING: Acquire pairs with the release in `hot_add`, so that the table read below
+            // has every path up to this number.
             let newest = this.newest.load(ordering::Acquire);
             {
                 let guard = rcu::read_lock();
@@ -154,8 +171,7 @@ impl Multipath {
                 io.data_mut()
                     .refresh(newest, |slot| Some(table.get(slot)?.number()));
             }
-            let untried = io.data().untried(this.usable());
-            let Some(path) = this.pick(untried) else {
+            let Some((path, untried)) = this.pick(|usable| io.data().untried(usable)) else {
                 return io.end(status);
             };
             // A path that was added just now would not be known as tried: look again.
@@ -164,14 +180,6 @@ impl Multipath {
                 return io.submit(path, failfast);
             }
         }
-    }
-
-    /// The number for a new path.
-    fn next_number(&self) -> u32 {
-        // ORDERING: Release; see `retry`. Paths are added one at a time, under `reconfig_mutex`.
-        let number = self.newest.load(ordering::Relaxed).wrapping_add(1);
-        self.newest.store(number, ordering::Release);
-        number
     }
 
     /// Whether a device can be a path of an array with logical blocks of `block_size` bytes.
@@ -303,8 +311,7 @@ impl Personality for Multipath {
 
     #[inline]
     fn make_request(array: Ref<Array<Self>>, bio: Bio) {
-        let usable = array.usable();
-        let Some(path) = array.pick(usable) else {
+        let Some((path, usable)) = array.pick(|usable| usable) else {
             return bio.end(Status::IoErr);
         };
         let failfast = verdict::failfast(usable, path.slot());
@@ -403,7 +410,7 @@ impl Personality for Multipath {
             let guard = rcu::read_lock();
             let table = array.paths.dereference(&guard);
             let block_size = array
-                .pick(array.usable())
+                .first(array.usable())
                 .map_or(0, |path| path.member().rdev().logical_block_size());
             (table.taken(), table.len(), block_size)
         };
@@ -415,10 +422,15 @@ impl Personality for Multipath {
             .inspect_err(|_| _ = refuse("its limits do not fit the array's"))?;
 
         let member = Member::new(mddev, array.members(), rdev, slot)?;
-        let path = Path::new(member, array.next_number())?;
+        // ORDERING: The number changes here only, under `reconfig_mutex`.
+        let number = array.newest.load(ordering::Relaxed).wrapping_add(1);
+        let path = Path::new(member, number)?;
         array
             .paths
             .update(|table| table.replaced(slot, Some(path)))?;
+        // ORDERING: Release: the number is given out when the path is in the table, and before I/O
+        // can be sent to it; see `retry` and `make_request`.
+        array.newest.store(number, ordering::Release);
 
         let usable = {
             let _state = array.state.lock();

@@ -8,3 +8,4 @@
 #include "md.c"
 #include "percpu-refcount.c"
 #include "ratelimit.c"
+#include "sched-mm.c"

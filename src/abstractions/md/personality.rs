@@ -40,7 +40,7 @@ use kernel::{
     seq_file::SeqFile,
     str::CStr,
     sync::Arc,
-    types::Opaque,
+    types::{NotThreadSafe, Opaque},
 };
 
 /// An md personality. The implementing type is the driver's data of one array.
@@ -274,6 +274,7 @@ impl<P: Personality> Adapter<P> {
             let this = unsafe { Mddev::from_raw(mddev) };
             // SAFETY: By the safety requirement.
             let member = unsafe { Rdev::from_raw(rdev) };
+            let _noio = NoIo::enter();
             // SAFETY: By the safety requirement.
             P::hot_add(unsafe { Self::array(mddev) }, this, member).inspect_err(|_| {
                 member.leave_slot(this);
@@ -295,6 +296,7 @@ impl<P: Personality> Adapter<P> {
             let this = unsafe { Mddev::from_raw(mddev) };
             // SAFETY: By the safety requirement.
             let member = unsafe { Rdev::from_raw(rdev) };
+            let _noio = NoIo::enter();
             // SAFETY: By the safety requirement.
             let array = unsafe { Self::array(mddev) };
             P::hot_remove(array, this, member)?;
@@ -351,6 +353,37 @@ impl<P: Personality> Adapter<P> {
         } else {
             array.reopen();
         }
+    }
+}
+
+/// Memory is allocated without waiting for I/O as long as this lives.
+///
+/// Members are added and removed with the array's I/O suspended: to wait for memory that is to be
+/// written to the array would be to wait for ever.
+///
+/// # Invariants
+///
+/// 1. `flags` is what `memalloc_noio_save` gave to this task.
+struct NoIo {
+    flags: u32,
+    _task: NotThreadSafe,
+}
+
+impl NoIo {
+    fn enter() -> Self {
+        // INVARIANT: 1, directly.
+        Self {
+            // SAFETY: May be called in process context, by any task for itself.
+            flags: unsafe { bindings::memalloc_noio_save() },
+            _task: NotThreadSafe,
+        }
+    }
+}
+
+impl Drop for NoIo {
+    fn drop(&mut self) {
+        // SAFETY: By invariant 1; the value does not leave its task. Scopes nest as values do.
+        unsafe { bindings::memalloc_noio_restore(self.flags) };
     }
 }
 
