@@ -4,8 +4,8 @@
  * function of the same name behind the prefix md_multipath_helper_. One file for each C header,
  * sorted.
  */
-#include "blk.c"
+#include "blkdev.c"
 #include "md.c"
+#include "mm.c"
 #include "percpu-refcount.c"
 #include "ratelimit.c"
-#include "sched-mm.c"

@@ -2,11 +2,6 @@
 
 #include <linux/blkdev.h>
 
-int md_multipath_helper_bdev_name(struct block_device *bdev, char *buf, size_t len)
-{
-	return scnprintf(buf, len, "%pg", bdev);
-}
-
 bool md_multipath_helper_bdev_is_zoned(struct block_device *bdev)
 {
 	return bdev_is_zoned(bdev);
@@ -15,6 +10,11 @@ bool md_multipath_helper_bdev_is_zoned(struct block_device *bdev)
 unsigned int md_multipath_helper_bdev_logical_block_size(struct block_device *bdev)
 {
 	return bdev_logical_block_size(bdev);
+}
+
+int md_multipath_helper_bdev_name(struct block_device *bdev, char *buf, size_t len)
+{
+	return scnprintf(buf, len, "%pg", bdev);
 }
 
 bool md_multipath_helper_disk_live(struct gendisk *disk)
