@@ -24,8 +24,8 @@ pub(crate) enum Level {
     Info,
 }
 
-/// Logs a line about an array, as `md/multipath:md0: …`, which is how md's personalities do it.
-/// Any context.
+/// Logs a line about an array, as `md/multipath:md0: …`, which is how md's personalities do it; the
+/// end of line is added. Any context.
 pub(crate) fn array_line(level: Level, personality: &CStr, array: &CStr, line: fmt::Arguments<'_>) {
     let format = match level {
         Level::Alert => &format_strings::ALERT,
@@ -40,7 +40,7 @@ pub(crate) fn array_line(level: Level, personality: &CStr, array: &CStr, line: f
         *to = *from;
     }
     // SAFETY: The format is one of `format_strings`, and `prefix` ends with a zero.
-    unsafe { call_printk(format, &prefix, line) };
+    unsafe { call_printk(format, &prefix, fmt!("{}\n", line)) };
 }
 
 /// At most ten events in five seconds, counted for each value of this type by itself.
