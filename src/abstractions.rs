@@ -8,5 +8,6 @@
 pub(crate) mod bio;
 pub(crate) mod log;
 pub(crate) mod md;
+pub(crate) mod percpu;
 pub(crate) mod percpu_ref;
 pub(crate) mod rcu;

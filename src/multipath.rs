@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod path;
+mod policy;
 mod retry;
 mod slots;
 mod verdict;
@@ -15,23 +16,27 @@ use crate::abstractions::{
     bio::{Bio, Status},
     log::{array_line, Level, RateLimit},
     md::{
-        self, Array, Flag, Mddev, Member, Members, Path as _, Personality, Rdev, Reconfig, Remap,
+        self, Array, Entry, Flag, Mddev, Member, Members, Path as _, Personality, Rdev, Reconfig,
+        Remap, Setting,
     },
+    percpu::PerCpu,
     percpu_ref::Ref,
     rcu::Pointer,
 };
 use kernel::{
-    fmt, new_spinlock_irq,
+    fmt::{self, Write},
+    new_spinlock_irq,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
-    str::CStr,
+    str::{CStr, Formatter},
     sync::{
         atomic::{ordering, Atomic},
         rcu, Arc, SpinLockIrq,
     },
 };
 use path::{Path, Table};
+use policy::Policy;
 use retry::Retries;
 use slots::{Failure, Slots, StatusLine};
 use verdict::{History, Verdict};
@@ -58,6 +63,12 @@ pub(crate) struct Multipath {
     usable: Atomic<u64>,
     /// The number that the newest path got; see [`History`].
     newest: Atomic<u32>,
+    /// The number of the [`Policy`].
+    policy: Atomic<u32>,
+    /// The I/Os that each CPU has sent, for the policies that count them.
+    turns: PerCpu,
+    /// The slot that each CPU's last I/O was sent to under `queue-depth`.
+    chosen: PerCpu,
     #[pin]
     paths: Pointer<Table>,
     #[pin]
@@ -84,13 +95,34 @@ impl Multipath {
         self.usable.store(usable.bits(), ordering::Release);
     }
 
-    /// Takes a reference to the first of `candidates` that is not closed.
+    /// The slot that is to take the next I/O of this CPU.
     #[inline]
-    fn first(&self, mut candidates: Slots) -> Option<Ref<Path>> {
+    fn next(&self, table: &Table, candidates: Slots) -> Option<usize> {
+        // ORDERING: A hint; any order does.
+        match Policy::from_number(self.policy.load(ordering::Relaxed)) {
+            Policy::First => candidates.first(),
+            Policy::RoundRobin => policy::round_robin(candidates, self.turns.increment()),
+            Policy::QueueDepth => {
+                let chosen = self.chosen.read() as usize;
+                if self.turns.increment() % Policy::RECHECK != 0 && candidates.contains(chosen) {
+                    return Some(chosen);
+                }
+                let slot = policy::shallowest(candidates, chosen, |slot| {
+                    table.get(slot).map_or(usize::MAX, |path| path.depth())
+                })?;
+                self.chosen.write(slot as u32);
+                Some(slot)
+            }
+        }
+    }
+
+    /// Takes a reference to one of `candidates` that is not closed, as the policy has it.
+    #[inline]
+    fn take(&self, mut candidates: Slots) -> Option<Ref<Path>> {
         let guard = rcu::read_lock();
         let table = self.paths.dereference(&guard);
         loop {
-            let slot = candidates.first()?;
+            let slot = self.next(table, candidates)?;
             if let Some(path) = table.get(slot).and_then(|path| path.get()) {
                 return Some(path);
             }
@@ -106,7 +138,7 @@ impl Multipath {
         loop {
             let usable = self.usable();
             let candidates = eligible(usable);
-            if let Some(path) = self.first(candidates) {
+            if let Some(path) = self.take(candidates) {
                 return Some((path, candidates));
             }
             // Other paths may have come while the last of these went.
@@ -172,6 +204,11 @@ impl Multipath {
                     .refresh(newest, |slot| Some(table.get(slot)?.number()));
             }
             let Some((path, untried)) = this.pick(|usable| io.data().untried(usable)) else {
+                // A path that came meanwhile may be in a slot that was tried: look again.
+                // ORDERING: As above.
+                if this.newest.load(ordering::Acquire) != newest {
+                    continue;
+                }
                 return io.end(status);
             };
             // A path that was added just now would not be known as tried: look again.
@@ -209,9 +246,31 @@ impl Multipath {
     }
 }
 
+/// `path_policy`: how the usable paths share the array's I/O.
+struct PathPolicy;
+
+impl Setting<Multipath> for PathPolicy {
+    const NAME: &'static CStr = c"path_policy";
+
+    fn show(array: &Array<Multipath>, out: &mut Formatter<'_>) -> Result {
+        // ORDERING: A setting stands alone; any order does.
+        let policy = Policy::from_number(array.policy.load(ordering::Relaxed));
+        out.write_str(policy.name())?;
+        Ok(())
+    }
+
+    fn store(array: &Array<Multipath>, value: &str) -> Result {
+        let policy = Policy::from_name(value).ok_or(EINVAL)?;
+        // ORDERING: As in `show`.
+        array.policy.store(policy.number(), ordering::Relaxed);
+        Ok(())
+    }
+}
+
 impl Personality for Multipath {
     const NAME: &'static CStr = c"multipath";
     const LEVEL: i32 = -4;
+    const SETTINGS: &'static [Entry<Self>] = &[Entry::of::<PathPolicy>()];
 
     type Path = Path;
     type PerIo = History;
@@ -281,6 +340,9 @@ impl Personality for Multipath {
         Ok(try_pin_init!(Self {
             usable: Atomic::new(usable.bits()),
             newest: Atomic::new(0),
+            policy: Atomic::new(Policy::default().number()),
+            turns: PerCpu::new()?,
+            chosen: PerCpu::new()?,
             paths <- Pointer::new(table),
             retries <- Retries::new(),
             state <- new_spinlock_irq!(()),
@@ -410,7 +472,7 @@ impl Personality for Multipath {
             let guard = rcu::read_lock();
             let table = array.paths.dereference(&guard);
             let block_size = array
-                .first(array.usable())
+                .take(array.usable())
                 .map_or(0, |path| path.member().rdev().logical_block_size());
             (table.taken(), table.len(), block_size)
         };

@@ -88,12 +88,16 @@ impl Bio {
         self.opf() & bindings::REQ_NOWAIT != 0
     }
 
-    /// Ends the bio. Any context.
+    /// Ends the bio. An error that it has already, from a part that was split off it, is kept if
+    /// `status` is none. Any context.
     #[inline]
     pub(crate) fn end(self, status: Status) {
         let bio = self.into_raw();
-        // SAFETY: By invariant 1 the bio is valid, by 2 nobody else writes its status now.
-        unsafe { (*bio).bi_status = status.to_raw() };
+        if status != Status::Ok {
+            // SAFETY: By invariant 1 the bio is valid. Its parts write errors only, as this does:
+            // whichever comes last is one.
+            unsafe { (*bio).bi_status = status.to_raw() };
+        }
         // SAFETY: By invariants 1 and 2; `self` is gone, so that this is the only time.
         unsafe { bindings::bio_endio(bio) };
     }

@@ -21,12 +21,14 @@
 //! [`Ref`]: super::percpu_ref::Ref
 
 pub(crate) mod array;
+pub(crate) mod attribute;
 pub(crate) mod io;
 pub(crate) mod mddev;
 pub(crate) mod personality;
 pub(crate) mod rdev;
 
 pub(crate) use array::Array;
+pub(crate) use attribute::{Entry, Setting};
 pub(crate) use io::{List, Path, Remap};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};

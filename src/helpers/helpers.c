@@ -5,7 +5,9 @@
  * sorted.
  */
 #include "blkdev.c"
+#include "cpumask.c"
 #include "md.c"
 #include "mm.c"
 #include "percpu-refcount.c"
+#include "percpu.c"
 #include "ratelimit.c"

@@ -9,7 +9,10 @@ use super::{
     rdev::Members,
 };
 use crate::{
-    abstractions::{bio::BioSet, percpu_ref::Idle},
+    abstractions::{
+        bio::BioSet,
+        percpu_ref::{Counted, Idle},
+    },
     bindings,
 };
 use core::{ops::Deref, ptr::NonNull};
@@ -62,6 +65,19 @@ impl<P: Personality> Array<P> {
             bios <- unsafe { BioSet::new(RESERVE, size_of::<Pad<P>>()) },
             data <- data,
         }? Error)
+    }
+
+    /// The array that an mddev runs.
+    ///
+    /// # Safety
+    ///
+    /// - `mddev` is valid, runs `P`, and does so for `'a`.
+    pub(super) unsafe fn of<'a>(mddev: *mut bindings::mddev) -> &'a Counted<Self> {
+        // SAFETY: By the safety requirement the mddev is valid.
+        let private = unsafe { &(*mddev).private };
+        // SAFETY: As the mddev runs `P`, this is what `Counted::into_raw` gave when it was started,
+        // and it is not taken back before it stops.
+        unsafe { Counted::borrow_raw(private) }
     }
 
     /// The array's mddev.

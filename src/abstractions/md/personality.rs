@@ -21,6 +21,7 @@
 
 use super::{
     array::Array,
+    attribute::{self, Entry},
     io::{Path, Remap},
     mddev::{Mddev, Reconfig},
     rdev::{Members, Rdev},
@@ -56,6 +57,9 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     type Path: Path;
     /// What the driver keeps of an I/O.
     type PerIo: Send;
+
+    /// The settings of an array.
+    const SETTINGS: &'static [Entry<Self>];
 
     /// Starts an array. Nothing of it is visible yet; on failure md core forgets all that was set.
     ///
@@ -131,17 +135,6 @@ struct Adapter<P: Personality>(PhantomData<P>);
 impl<P: Personality> Adapter<P> {
     /// # Safety
     ///
-    /// - `mddev` is valid and runs `P`, and does so for `'a`.
-    unsafe fn array<'a>(mddev: *mut bindings::mddev) -> &'a Counted<Array<P>> {
-        // SAFETY: By the safety requirement the mddev is valid.
-        let private = unsafe { &(*mddev).private };
-        // SAFETY: The mddev runs `P`, so that `run` has set the field and `free` has not been
-        // called.
-        unsafe { Counted::borrow_raw(private) }
-    }
-
-    /// # Safety
-    ///
     /// - `mddev` is valid, runs `P`, and the caller holds `active_io`.
     /// - `bio` was submitted to its disk; this side has to end it.
     unsafe extern "C" fn make_request(
@@ -149,7 +142,7 @@ impl<P: Personality> Adapter<P> {
         bio: *mut bindings::bio,
     ) -> bool {
         // SAFETY: By the first safety requirement; an array is not freed while I/O comes in.
-        let array = unsafe { Self::array(mddev) };
+        let array = unsafe { Array::<P>::of(mddev) };
         // SAFETY: By the second safety requirement.
         let bio = unsafe { Bio::from_raw(bio) };
         loop {
@@ -185,33 +178,32 @@ impl<P: Personality> Adapter<P> {
             // SAFETY: md core calls `free` before the mddev goes, and `Counted` drops the array
             // only when no reference is left.
             let array = Counted::new(unsafe { Array::new(pointer, members.clone(), data) })?;
-            let private = array.into_raw();
+            // From here on md core ends the thread and calls `free` if this fails.
             // SAFETY: The mddev is valid; nobody reads the field before the array runs.
-            unsafe { (*mddev).private = private };
+            unsafe { (*mddev).private = array.into_raw() };
+            let name = P::NAME.as_char_ptr();
             // SAFETY: `mddev` outlives its thread: md core ends the thread before `free`.
-            let thread = unsafe {
-                bindings::md_register_thread(Some(Self::thread), mddev, P::NAME.as_char_ptr())
-            };
+            let thread = unsafe { bindings::md_register_thread(Some(Self::thread), mddev, name) };
             if thread.is_null() {
-                // SAFETY: As above.
-                unsafe { (*mddev).private = core::ptr::null_mut() };
-                // SAFETY: `private` is what `into_raw` gave; it was not borrowed.
-                drop(unsafe { Counted::<Array<P>>::from_raw(private) });
                 return Err(ENOMEM);
             }
             // SAFETY: Both are valid; from here on md core owns the thread.
             unsafe { bindings::mddev_set_thread(mddev, thread) };
-            // SAFETY: `private` was just set.
-            P::started(unsafe { Self::array(mddev) });
+            // SAFETY: `private` is set, and stays so until `free`, which removes the files.
+            unsafe { attribute::create::<P>(mddev) }?;
+            // SAFETY: `private` is set.
+            P::started(unsafe { Array::of(mddev) });
             Ok(0)
         })
     }
 
     /// # Safety
     ///
-    /// - `private` is the `private` of `mddev`, which ran `P`; I/O no longer comes in, the thread
+    /// - `mddev` is valid, and `private` is its `private`; it ran `P`, or failed to start; I/O no longer comes in, the thread
     ///   has ended, and `private` is not used after this.
-    unsafe extern "C" fn free(_mddev: *mut bindings::mddev, private: *mut c_void) {
+    unsafe extern "C" fn free(mddev: *mut bindings::mddev, private: *mut c_void) {
+        // SAFETY: By the safety requirement.
+        unsafe { attribute::remove::<P>(mddev) };
         // SAFETY: By the safety requirement, and as `run` had it from `into_raw`.
         let array: Counted<Array<P>> = unsafe { Counted::from_raw(private) };
         P::stop(&array);
@@ -237,7 +229,7 @@ impl<P: Personality> Adapter<P> {
         // `md_check_recovery` is to be called.
         unsafe { bindings::md_check_recovery(mddev) };
         // SAFETY: The array is freed only after its thread has ended.
-        P::thread(unsafe { Self::array(mddev) });
+        P::thread(unsafe { Array::<P>::of(mddev) });
     }
 
     /// # Safety
@@ -248,7 +240,7 @@ impl<P: Personality> Adapter<P> {
         let seq = unsafe { SeqFile::from_raw(seq) };
         // SAFETY: By the safety requirement; `mddev->lock` is held, under which the personality
         // is taken away before `free`.
-        P::status(unsafe { Self::array(mddev) }, seq);
+        P::status(unsafe { Array::<P>::of(mddev) }, seq);
     }
 
     /// # Safety
@@ -258,7 +250,7 @@ impl<P: Personality> Adapter<P> {
         // SAFETY: By the safety requirement.
         let rdev = unsafe { Rdev::from_raw(rdev) };
         // SAFETY: By the safety requirement.
-        P::error(unsafe { Self::array(mddev) }, rdev);
+        P::error(unsafe { Array::<P>::of(mddev) }, rdev);
     }
 
     /// # Safety
@@ -276,7 +268,7 @@ impl<P: Personality> Adapter<P> {
             let member = unsafe { Rdev::from_raw(rdev) };
             let _noio = NoIo::enter();
             // SAFETY: By the safety requirement.
-            P::hot_add(unsafe { Self::array(mddev) }, this, member).inspect_err(|_| {
+            P::hot_add(unsafe { Array::<P>::of(mddev) }, this, member).inspect_err(|_| {
                 member.leave_slot(this);
             })?;
             Ok(0)
@@ -298,7 +290,7 @@ impl<P: Personality> Adapter<P> {
             let member = unsafe { Rdev::from_raw(rdev) };
             let _noio = NoIo::enter();
             // SAFETY: By the safety requirement.
-            let array = unsafe { Self::array(mddev) };
+            let array = unsafe { Array::<P>::of(mddev) };
             P::hot_remove(array, this, member)?;
             match member.slot() {
                 // The driver has kept a `Member`: md core must not free what that stands for.
@@ -316,7 +308,7 @@ impl<P: Personality> Adapter<P> {
             // SAFETY: By the safety requirement.
             let this = unsafe { Mddev::from_raw(mddev) };
             // SAFETY: By the safety requirement.
-            P::resize(unsafe { Self::array(mddev) }, this, sectors)?;
+            P::resize(unsafe { Array::<P>::of(mddev) }, this, sectors)?;
             Ok(0)
         })
     }
@@ -329,7 +321,7 @@ impl<P: Personality> Adapter<P> {
             // SAFETY: By the safety requirement.
             let this = unsafe { Mddev::from_raw(mddev) };
             // SAFETY: By the safety requirement.
-            P::reshape(unsafe { Self::array(mddev) }, this)?;
+            P::reshape(unsafe { Array::<P>::of(mddev) }, this)?;
             Ok(0)
         })
     }
@@ -347,7 +339,7 @@ impl<P: Personality> Adapter<P> {
     /// - `mddev` is valid and runs `P`, and goes on doing so until this returns.
     unsafe extern "C" fn quiesce(mddev: *mut bindings::mddev, quiesce: c_int) {
         // SAFETY: By the safety requirement.
-        let array = unsafe { Self::array(mddev) };
+        let array = unsafe { Array::<P>::of(mddev) };
         if quiesce != 0 {
             array.drain();
         } else {
