@@ -25,11 +25,11 @@
 //!
 //! # Locks, outermost first
 //!
-//! `reconfig_mutex` (md core) → gate of the array (`Counted`) → writer lock of the slot table
-//! (`rcu::Pointer`) → `state` of the array. `mddev->lock` (md core) is held around `status`, which
-//! takes an RCU guard alone. `state` and the lock of the retry list are taken with interrupts off,
-//! in any context; nothing is locked inside them. No lock is taken on the way of an I/O that
-//! succeeds.
+//! `reconfig_mutex` (md core) → one of: the gate of the array or of a path (`Counted`), the writer
+//! lock of the slot table (`rcu::Pointer`), `state` of the array. None of these is taken inside
+//! another. `mddev->lock` (md core) is held around `status`, which takes an RCU guard alone.
+//! `state` and the lock of the retry list are taken with interrupts off, in any context. Settings
+//! are read and written under none of them. No lock is taken on the way of an I/O that succeeds.
 //!
 //! # Who holds what
 //!
@@ -73,16 +73,14 @@ module! {
 }
 
 /// The loaded module: the registered personality.
-#[pin_data]
 struct Module {
-    #[pin]
-    registration: Registration<Multipath>,
+    _registration: Registration<Multipath>,
 }
 
-impl kernel::InPlaceModule for Module {
-    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(Self {
-            registration <- Registration::new(module),
+impl kernel::Module for Module {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self {
+            _registration: Registration::new()?,
         })
     }
 }

@@ -56,6 +56,24 @@ impl fmt::Display for StatusLine {
     }
 }
 
+/// What all paths of an array have in common, as they are one disk.
+#[derive(Clone, Copy)]
+struct Geometry {
+    /// In bytes.
+    block_size: u32,
+    /// In sectors.
+    data_offset: u64,
+}
+
+impl Geometry {
+    fn of(rdev: &Rdev) -> Self {
+        Self {
+            block_size: rdev.logical_block_size(),
+            data_offset: rdev.data_offset(),
+        }
+    }
+}
+
 /// A multipath array.
 #[pin_data]
 pub(crate) struct Multipath {
@@ -118,12 +136,11 @@ impl Multipath {
 
     /// Takes a reference to one of `candidates` that is not closed, as the policy has it.
     #[inline]
-    fn take(&self, mut candidates: Slots) -> Option<Ref<Path>> {
-        let guard = rcu::read_lock();
-        let table = self.paths.dereference(&guard);
+    fn take(&self, mut candidates: Slots, guard: &rcu::Guard) -> Option<Ref<Path>> {
+        let table = self.paths.dereference(guard);
         loop {
             let slot = self.next(table, candidates)?;
-            if let Some(path) = table.get(slot).and_then(|path| path.get()) {
+            if let Some(path) = table.get(slot).and_then(|path| path.get(guard)) {
                 return Some(path);
             }
             // It failed meanwhile.
@@ -134,11 +151,15 @@ impl Multipath {
     /// Picks a path among those of the usable that `eligible` lets through, and takes a reference
     /// to it. Gives the eligible as well.
     #[inline]
-    fn pick(&self, eligible: impl Fn(Slots) -> Slots) -> Option<(Ref<Path>, Slots)> {
+    fn pick(
+        &self,
+        guard: &rcu::Guard,
+        eligible: impl Fn(Slots) -> Slots,
+    ) -> Option<(Ref<Path>, Slots)> {
         loop {
             let usable = self.usable();
             let candidates = eligible(usable);
-            if let Some(path) = self.take(candidates) {
+            if let Some(path) = self.take(candidates, guard) {
                 return Some((path, candidates));
             }
             // Other paths may have come while the last of these went.
@@ -157,7 +178,7 @@ impl Multipath {
                 let path = array.paths.dereference(&guard).get(slot);
                 // Another path in the slot is not to blame; a failed one cannot be had.
                 path.filter(|path| !history.is_newer(path.number()))
-                    .and_then(|path| path.get())
+                    .and_then(|path| path.get(&guard))
             };
             if let Some(path) = path {
                 array.mddev().fail(path.member().rdev());
@@ -197,13 +218,13 @@ impl Multipath {
             // ORDERING: Acquire pairs with the release in `hot_add`, so that the table read below
             // has every path up to this number.
             let newest = this.newest.load(ordering::Acquire);
-            {
-                let guard = rcu::read_lock();
-                let table = this.paths.dereference(&guard);
-                io.data_mut()
-                    .refresh(newest, |slot| Some(table.get(slot)?.number()));
-            }
-            let Some((path, untried)) = this.pick(|usable| io.data().untried(usable)) else {
+            let guard = rcu::read_lock();
+            let table = this.paths.dereference(&guard);
+            io.data_mut()
+                .refresh(newest, |slot| Some(table.get(slot)?.number()));
+            let picked = this.pick(&guard, |usable| io.data().untried(usable));
+            drop(guard);
+            let Some((path, untried)) = picked else {
                 // A path that came meanwhile may be in a slot that was tried: look again.
                 // ORDERING: As above.
                 if this.newest.load(ordering::Acquire) != newest {
@@ -219,11 +240,11 @@ impl Multipath {
         }
     }
 
-    /// Whether a device can be a path of an array with logical blocks of `block_size` bytes.
+    /// Whether a device can be a path of an array whose other paths look like `geometry`.
     fn check(
         mddev: &Mddev<Reconfig>,
         rdev: &Rdev,
-        block_size: u32,
+        geometry: Geometry,
     ) -> core::result::Result<(), &'static str> {
         if rdev.is_zoned() {
             return Err("zoned devices are not supported");
@@ -231,8 +252,11 @@ impl Multipath {
         if rdev.sectors(mddev) < mddev.dev_sectors() {
             return Err("it is smaller than the array");
         }
-        if rdev.logical_block_size() != block_size {
+        if rdev.logical_block_size() != geometry.block_size {
             return Err("its logical block size differs: not the same disk");
+        }
+        if rdev.data_offset() != geometry.data_offset {
+            return Err("its data begin elsewhere: not the same disk");
         }
         Ok(())
     }
@@ -270,6 +294,7 @@ impl Setting<Multipath> for PathPolicy {
 impl Personality for Multipath {
     const NAME: &'static CStr = c"multipath";
     const LEVEL: i32 = -4;
+    type Module = crate::Module;
     const SETTINGS: &'static [Entry<Self>] = &[Entry::of::<PathPolicy>()];
 
     type Path = Path;
@@ -303,10 +328,13 @@ impl Personality for Multipath {
 
         let mut table = Table::empty(count)?;
         let mut usable = Slots::NONE;
-        let mut block_size = None;
+        let mut geometry = None;
         mddev.try_for_each_rdev(|rdev| {
+            if rdev.test(Flag::Faulty) {
+                rdev.leave_slot(mddev, members);
+            }
             let Some(slot) = rdev.slot() else {
-                return Ok(()); // A spare.
+                return Ok(()); // A spare, or failed.
             };
             let refuse = |why| {
                 log!(Err, mddev, "refused {}: {}", rdev.name(), why);
@@ -315,11 +343,8 @@ impl Personality for Multipath {
             if slot >= count {
                 return Err(refuse("its slot does not exist"));
             }
-            if rdev.test(Flag::Faulty) {
-                return Ok(());
-            }
-            let block_size = *block_size.get_or_insert(rdev.logical_block_size());
-            Self::check(mddev, rdev, block_size).map_err(refuse)?;
+            let geometry = *geometry.get_or_insert_with(|| Geometry::of(rdev));
+            Self::check(mddev, rdev, geometry).map_err(refuse)?;
             let path = Path::new(Member::new(mddev, members, rdev, slot)?, 0)?;
             table.place(path).map_err(|_| refuse("its slot is taken"))?;
             rdev.set(Flag::InSync);
@@ -372,10 +397,11 @@ impl Personality for Multipath {
     }
 
     #[inline]
-    fn make_request(array: Ref<Array<Self>>, bio: Bio) {
-        let Some((path, usable)) = array.pick(|usable| usable) else {
+    fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: rcu::Guard) {
+        let Some((path, usable)) = array.pick(&guard, |usable| usable) else {
             return bio.end(Status::IoErr);
         };
+        drop(guard);
         let failfast = verdict::failfast(usable, path.slot());
         // ORDERING: Acquire, and after the path was picked, so that its number is not higher; see
         // `History::new`.
@@ -427,13 +453,17 @@ impl Personality for Multipath {
         let failure = {
             let _state = array.state.lock();
             let failure = slots::fail(array.usable(), slot);
-            if let Failure::Failed(left) = failure {
-                array.set_usable(left);
-                rdev.clear(Flag::InSync);
-                rdev.set(Flag::Faulty);
-                array
-                    .mddev()
-                    .set_degraded((table.len() - left.len()) as u32);
+            match failure {
+                // It may be on its way in: `hot_add` looks at the flag under the same lock.
+                Failure::NotUsed => rdev.set(Flag::Faulty),
+                Failure::Last => {}
+                Failure::Failed(left) => {
+                    array.set_usable(left);
+                    rdev.clear(Flag::InSync);
+                    rdev.set(Flag::Faulty);
+                    let degraded = table.len() - left.len();
+                    array.mddev().set_degraded(degraded as u32);
+                }
             }
             failure
         };
@@ -468,17 +498,26 @@ impl Personality for Multipath {
 
     fn hot_add(array: &Array<Self>, mddev: &Mddev<Reconfig>, rdev: &Rdev) -> Result {
         let refuse = |why: &str| Self::refuse(array, fmt!("refused {}: {}", rdev.name(), why));
-        let (taken, count, block_size) = {
+        if rdev.test(Flag::Faulty) {
+            return Err(EINVAL);
+        }
+        let (taken, count, geometry) = {
             let guard = rcu::read_lock();
             let table = array.paths.dereference(&guard);
-            let block_size = array
-                .take(array.usable())
-                .map_or(0, |path| path.member().rdev().logical_block_size());
-            (table.taken(), table.len(), block_size)
+            let path = array.take(array.usable(), &guard).ok_or(ENODEV)?;
+            (
+                table.taken(),
+                table.len(),
+                Geometry::of(path.member().rdev()),
+            )
         };
-        // More members than slots: it stays a spare.
-        let slot = slots::choose(taken, count, rdev.saved_slot(mddev)).ok_or(EEXIST)?;
-        Self::check(mddev, rdev, block_size).map_err(refuse)?;
+        let slot = match rdev.slot() {
+            Some(asked) if asked >= count || taken.contains(asked) => return Err(EBUSY),
+            Some(asked) => asked,
+            // Without a free slot it stays a spare.
+            None => slots::choose(taken, count, rdev.saved_slot(mddev)).ok_or(EEXIST)?,
+        };
+        Self::check(mddev, rdev, geometry).map_err(refuse)?;
         mddev
             .stack_new_rdev(rdev)
             .inspect_err(|_| _ = refuse("its limits do not fit the array's"))?;
@@ -487,42 +526,60 @@ impl Personality for Multipath {
         // ORDERING: The number changes here only, under `reconfig_mutex`.
         let number = array.newest.load(ordering::Relaxed).wrapping_add(1);
         let path = Path::new(member, number)?;
+        let entry = path.clone();
         array
             .paths
-            .update(|table| table.replaced(slot, Some(path)))?;
+            .update(|table| table.replaced(slot, Some(entry)))?;
         // ORDERING: Release: the number is given out when the path is in the table, and before I/O
         // can be sent to it; see `retry` and `make_request`.
         array.newest.store(number, ordering::Release);
 
         let usable = {
             let _state = array.state.lock();
-            let usable = array.usable().with(Slots::one(slot));
-            rdev.set(Flag::InSync);
-            array.set_usable(usable);
-            mddev.set_degraded((count - usable.len()) as u32);
-            usable
+            if rdev.test(Flag::Faulty) {
+                None
+            } else {
+                let usable = array.usable().with(Slots::one(slot));
+                rdev.set(Flag::InSync);
+                array.set_usable(usable);
+                mddev.set_degraded((count - usable.len()) as u32);
+                Some(usable)
+            }
         };
-        log!(
-            Info,
-            array,
-            "path {} added, {} of {} paths work",
-            rdev.name(),
-            usable.len(),
-            count
-        );
+        match usable {
+            Some(usable) => log!(
+                Info,
+                array,
+                "path {} added, {} of {} paths work",
+                rdev.name(),
+                usable.len(),
+                count
+            ),
+            None => {
+                // It was failed while it was added: it is to be removed, like any failed path.
+                path.close();
+                log!(
+                    Alert,
+                    array,
+                    "path {} failed while it was added",
+                    rdev.name()
+                );
+                mddev.request_recovery();
+            }
+        }
         Ok(())
     }
 
     fn hot_remove(array: &Array<Self>, _mddev: &Mddev<Reconfig>, rdev: &Rdev) -> Result {
         let slot = rdev.slot().ok_or(EINVAL)?;
-        if rdev.test(Flag::InSync) || array.usable().contains(slot) {
+        if rdev.test(Flag::InSync) {
             return Err(EBUSY);
         }
         let path = {
             let guard = rcu::read_lock();
             array.paths.dereference(&guard).get(slot).cloned()
         };
-        let Some(path) = path else {
+        let Some(path) = path.filter(|path| path.member().rdev().is(rdev)) else {
             return Ok(());
         };
         if !path.try_drain() {

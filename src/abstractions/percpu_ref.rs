@@ -24,7 +24,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{ordering, Atomic},
-        Completion, CondVar, Mutex,
+        rcu, Completion, CondVar, Mutex,
     },
     types::Opaque,
 };
@@ -107,8 +107,8 @@ impl<T: Idle> Inner<T> {
             clippy::multiple_unsafe_ops_per_block,
             reason = "inside `container_of`"
         )]
-        // SAFETY: By the safety requirement `count` is the field of a live `Inner<T>`: the drop
-        // of `Inner<T>` waits for `idle`, which is completed below.
+        // SAFETY: By the safety requirement `count` is the field of a live `Inner<T>`: `Counted`
+        // drops it only after `idle`, which is completed below.
         let this = unsafe { kernel::container_of!(count, Self, count) };
         // SAFETY: As above; until `idle` is completed the value is not dropped.
         let this = unsafe { &*this };
@@ -117,9 +117,9 @@ impl<T: Idle> Inner<T> {
         this.idle.complete_all();
     }
 
-    fn get(&self) -> bool {
-        // SAFETY: By invariant 1 `count` is initialised.
-        unsafe { bindings::percpu_ref_tryget_live(self.count.get()) }
+    fn get(&self, _guard: &rcu::Guard) -> bool {
+        // SAFETY: By invariant 1 `count` is initialised; the guard shows the RCU read lock.
+        unsafe { bindings::percpu_ref_tryget_live_rcu(self.count.get()) }
     }
 
     fn close(&self) {
@@ -169,9 +169,8 @@ impl<T: Idle> Inner<T> {
 #[pinned_drop]
 impl<T: Idle> PinnedDrop for Inner<T> {
     fn drop(self: Pin<&mut Self>) {
-        self.drain();
-        // SAFETY: By invariants 1 and 4 the count is initialised, zero, and no longer used by
-        // anyone.
+        // SAFETY: By invariant 1 the count is initialised. `Counted` has drained it, so that nobody
+        // uses it any more.
         unsafe { bindings::percpu_ref_exit(self.count.get()) };
     }
 }
@@ -183,6 +182,7 @@ impl<T: Idle> PinnedDrop for Inner<T> {
 /// # Invariants
 ///
 /// 1. `inner` came from `KBox::into_raw` of a pinned box and is owned by this value.
+#[repr(transparent)]
 pub(crate) struct Counted<T: Idle> {
     inner: NonNull<Inner<T>>,
 }
@@ -219,10 +219,11 @@ impl<T: Idle> Counted<T> {
         unsafe { self.inner.as_ref() }
     }
 
-    /// Takes a reference, unless the object is closed. Any context.
+    /// Takes a reference, unless the object is closed. Any context. The guard may be dropped before
+    /// the reference.
     #[inline]
-    pub(crate) fn get(&self) -> Option<Ref<T>> {
-        if !self.inner().get() {
+    pub(crate) fn get(&self, guard: &rcu::Guard) -> Option<Ref<T>> {
+        if !self.inner().get(guard) {
             return None;
         }
         // INVARIANT: 1, as a reference was just taken.
@@ -239,21 +240,20 @@ impl<T: Idle> Counted<T> {
         self.inner().drain();
     }
 
-    /// Closes the object and tells whether it is idle by now. Sleeps for an RCU grace period at
-    /// the most, however long a reference may still be held.
+    /// Closes the object and tells whether it is idle by now. Sleeps for RCU callbacks at the most,
+    /// however long a reference may still be held. If another CPU is closing the object right now,
+    /// the answer may be no; [`Idle::idle`] comes later then.
     pub(crate) fn try_drain(&self) -> bool {
-        let inner = self.inner();
-        inner.close();
-        let count = inner.count.get();
-        // SAFETY: By the invariants of `Inner` the count is initialised. Its switch to the atomic
-        // mode is already under way, so that this only waits for it.
-        unsafe { bindings::percpu_ref_switch_to_atomic_sync(count) };
-        // SAFETY: As above.
-        unsafe { bindings::percpu_ref_is_zero(count) }
+        self.close();
+        // The switch to one shared counter is an RCU callback, queued by whoever closed the object.
+        rcu::rcu_barrier();
+        // SAFETY: By the invariants of `Inner` the count is initialised.
+        unsafe { bindings::percpu_ref_is_zero(self.inner().count.get()) }
     }
 
     /// Lets references be taken again after [`drain`](Self::drain); does nothing otherwise.
-    /// Sleeps.
+    /// Sleeps. Not for objects that are also [closed](Self::close) by others, whose closing it
+    /// would undo.
     pub(crate) fn reopen(&self) {
         self.inner().reopen();
     }
@@ -323,8 +323,9 @@ impl<T: Idle> Deref for Counted<T> {
 
 impl<T: Idle> Drop for Counted<T> {
     fn drop(&mut self) {
+        self.drain();
         // SAFETY: By invariant 1 this came from a box, and is owned here. The last reference to it
-        // goes before the drop of `Inner` returns.
+        // has gone.
         drop(unsafe { KBox::from_raw(self.inner.as_ptr()) });
     }
 }

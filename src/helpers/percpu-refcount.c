@@ -22,7 +22,7 @@ void md_multipath_helper_percpu_ref_put(struct percpu_ref *ref)
 	percpu_ref_put(ref);
 }
 
-bool md_multipath_helper_percpu_ref_tryget_live(struct percpu_ref *ref)
+bool md_multipath_helper_percpu_ref_tryget_live_rcu(struct percpu_ref *ref)
 {
-	return percpu_ref_tryget_live(ref);
+	return percpu_ref_tryget_live_rcu(ref);
 }

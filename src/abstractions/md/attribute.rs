@@ -11,7 +11,7 @@
 
 use super::{array::Array, personality::Personality};
 use crate::bindings;
-use core::{marker::PhantomData, ptr};
+use core::{marker::PhantomData, mem::MaybeUninit, ptr};
 use kernel::{
     error::{from_result, to_result},
     ffi::c_char,
@@ -53,15 +53,15 @@ unsafe impl<P: Personality> Sync for Entry<P> {}
 impl<P: Personality> Entry<P> {
     /// The entry of a setting.
     pub(crate) const fn of<S: Setting<P>>() -> Self {
+        // SAFETY: Zeroes are a valid `md_sysfs_entry`: no name, no functions, and with lockdep a
+        // key of its own.
+        let mut entry: bindings::md_sysfs_entry = unsafe { MaybeUninit::zeroed().assume_init() };
+        entry.attr.name = as_char_ptr_in_const_context(S::NAME);
+        entry.attr.mode = 0o644;
+        entry.show = Some(Self::show::<S>);
+        entry.store = Some(Self::store::<S>);
         Self {
-            entry: bindings::md_sysfs_entry {
-                attr: bindings::attribute {
-                    name: as_char_ptr_in_const_context(S::NAME),
-                    mode: 0o644,
-                },
-                show: Some(Self::show::<S>),
-                store: Some(Self::store::<S>),
-            },
+            entry,
             _personality: PhantomData,
         }
     }

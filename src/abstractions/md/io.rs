@@ -37,10 +37,11 @@ pub(super) struct Pad<P: Personality> {
     original: Bio,
     /// When the original was accounted as started, in jiffies; zero if it was not.
     started: c_ulong,
-    array: Ref<Array<P>>,
     /// The path that the clone is in flight on.
     path: Option<Ref<P::Path>>,
     data: P::PerIo,
+    /// Dropped last: the array, and all that belongs to it, may go with it.
+    array: Ref<Array<P>>,
 }
 
 /// An I/O that is not in flight: linear, so that it is submitted or ended and not forgotten.
@@ -159,7 +160,7 @@ impl<P: Personality> Remap<P> {
     }
 
     /// Sends the I/O down a path. With `failfast`, lower layers do not repeat what failed on the
-    /// way to the disk. Any context; the completion may run before this returns.
+    /// way to the disk. Process context: it may sleep. The completion may run before this returns.
     pub(crate) fn submit(mut self, path: Ref<P::Path>, failfast: bool) {
         let clone = self.clone.as_ptr();
         let original = self.pad().original.as_raw();
@@ -266,31 +267,44 @@ unsafe fn rearm(clone: *mut bindings::bio, original: *mut bindings::bio) {
     const KEPT: u16 = 1 << bindings::BIO_REFFED | 1 << bindings::BIO_CGROUP_ACCT;
     const CLONED: u16 = 1 << bindings::BIO_CLONED;
 
-    // SAFETY: By the safety requirements: nobody writes to the original before it is ended.
-    let original = unsafe { &*original };
     // SAFETY: By the safety requirements: nobody else uses the clone.
     let bio = unsafe { &mut *clone };
     bio.bi_next = ptr::null_mut();
-    // Whether the clone goes back to the cache or to the slab was settled when it was allocated.
-    let opf = original.bi_opf & !bindings::REQ_ALLOC_CACHE;
+    // Whether the clone goes back to the cache or to the slab was settled when it was allocated. Who
+    // submits it now may sleep, whatever its first submitter wanted.
+    // SAFETY: By the safety requirements, for this and the reads below. Parts that were split off
+    // the original write to its status and count alone.
+    let opf = unsafe { (*original).bi_opf };
+    let opf = opf & !(bindings::REQ_ALLOC_CACHE | bindings::REQ_NOWAIT);
     bio.bi_opf = opf | (bio.bi_opf & bindings::REQ_ALLOC_CACHE);
     bio.bi_flags = (bio.bi_flags & KEPT) | CLONED;
     bio.bi_status = Status::Ok.to_raw();
-    bio.bi_iter = original.bi_iter;
+    // SAFETY: See above.
+    bio.bi_iter = unsafe { (*original).bi_iter };
     bio.__bi_remaining.counter = 1;
     bio.__bindgen_anon_1.bi_cookie = bindings::blk_qc_t::MAX;
-    bio.bi_bvec_gap_bit = original.bi_bvec_gap_bit;
-    bio.bi_io_vec = original.bi_io_vec;
+    // SAFETY: See above.
+    bio.bi_bvec_gap_bit = unsafe { (*original).bi_bvec_gap_bit };
+    // SAFETY: See above.
+    bio.bi_io_vec = unsafe { (*original).bi_io_vec };
+    #[cfg(CONFIG_BLK_CGROUP_IOCOST)]
+    {
+        bio.bi_iocost_cost = 0;
+    }
 
     // Protection information that the submitter gave was copied with the clone, and its iterator
     // has moved with the data.
-    let from: *mut bindings::bio_integrity_payload = original.bi_integrity.cast();
-    let to: *mut bindings::bio_integrity_payload = bio.bi_integrity.cast();
-    if !from.is_null() && !to.is_null() {
-        // SAFETY: A bio's integrity payload lives as long as the bio.
-        let iter = unsafe { (*from).bip_iter };
-        // SAFETY: As above; the payload is the clone's own.
-        unsafe { (*to).bip_iter = iter };
+    #[cfg(CONFIG_BLK_DEV_INTEGRITY)]
+    {
+        // SAFETY: See above.
+        let from: *mut bindings::bio_integrity_payload = unsafe { (*original).bi_integrity }.cast();
+        let to: *mut bindings::bio_integrity_payload = bio.bi_integrity.cast();
+        if !from.is_null() && !to.is_null() {
+            // SAFETY: A bio's integrity payload lives as long as the bio.
+            let iter = unsafe { (*from).bip_iter };
+            // SAFETY: As above; the payload is the clone's own.
+            unsafe { (*to).bip_iter = iter };
+        }
     }
 }
 

@@ -113,9 +113,16 @@ impl Mddev<Reconfig> {
 
     /// Whether a reshape would change the chunk size or the layout.
     pub(crate) fn geometry_changes(&self) -> bool {
-        // SAFETY: As in `raid_disks`; only fields that change under the lock are read.
-        let mddev = unsafe { &*self.as_raw() };
-        mddev.chunk_sectors != mddev.new_chunk_sectors || mddev.layout != mddev.new_layout
+        let mddev = self.as_raw();
+        // SAFETY: As in `raid_disks`, for this and the next three.
+        let chunk = unsafe { (*mddev).chunk_sectors };
+        // SAFETY: See above.
+        let new_chunk = unsafe { (*mddev).new_chunk_sectors };
+        // SAFETY: See above.
+        let layout = unsafe { (*mddev).layout };
+        // SAFETY: See above.
+        let new_layout = unsafe { (*mddev).new_layout };
+        (chunk, layout) != (new_chunk, new_layout)
     }
 
     /// The size of the smallest member, in sectors.
@@ -160,7 +167,7 @@ impl Mddev<Reconfig> {
     }
 
     /// Sets the limits of the array's queue: those of all members stacked, with `REQ_NOWAIT`,
-    /// atomic writes and integrity where all of them have it.
+    /// atomic writes, peer-to-peer DMA and integrity where all of them have it.
     ///
     /// # Errors
     ///
@@ -171,7 +178,9 @@ impl Mddev<Reconfig> {
         unsafe { bindings::md_init_stacking_limits(&mut limits) };
         // SAFETY: As in `raid_disks`.
         limits.logical_block_size = unsafe { (*self.as_raw()).logical_block_size };
-        limits.features |= bindings::BLK_FEAT_NOWAIT | bindings::BLK_FEAT_ATOMIC_WRITES;
+        limits.features |= bindings::BLK_FEAT_ATOMIC_WRITES
+            | bindings::BLK_FEAT_NOWAIT
+            | bindings::BLK_FEAT_PCI_P2PDMA;
         let flags = bindings::MDDEV_STACK_INTEGRITY;
         // SAFETY: By invariants 1 and 2; `limits` is initialised.
         to_result(unsafe { bindings::mddev_stack_rdev_limits(self.as_raw(), &mut limits, flags) })?;

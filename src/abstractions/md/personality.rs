@@ -10,7 +10,7 @@
 //! | `make_request` | submitter of a bio | yes, but for `REQ_NOWAIT` | `active_io` |
 //! | `status` | reader of `/proc/mdstat` | no | `mddev->lock` |
 //! | `error_handler` | anyone, interrupts too | no | perhaps `rcu_read_lock` |
-//! | `hot_add_disk`, `hot_remove_disk` | worker, ioctl, sysfs | yes, without I/O | `reconfig_mutex`, I/O suspended |
+//! | `hot_add_disk`, `hot_remove_disk` | worker, ioctl, sysfs | yes, without I/O | `reconfig_mutex`, I/O mostly suspended |
 //! | `resize`, `check_reshape` | ioctl, sysfs, worker | yes | `reconfig_mutex` |
 //! | `size` | ioctl, sysfs | yes | `reconfig_mutex` |
 //! | `quiesce` | ioctl, sysfs | yes | mostly `reconfig_mutex` |
@@ -33,15 +33,16 @@ use crate::{
     },
     bindings,
 };
-use core::{ffi::c_void, marker::PhantomData, ptr::NonNull};
+use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
 use kernel::{
     error::{from_result, to_result},
     ffi::c_int,
+    module::{this_module, ModuleMetadata},
     prelude::*,
     seq_file::SeqFile,
-    str::CStr,
-    sync::Arc,
-    types::{NotThreadSafe, Opaque},
+    str::{as_char_ptr_in_const_context, CStr},
+    sync::{rcu, Arc},
+    types::NotThreadSafe,
 };
 
 /// An md personality. The implementing type is the driver's data of one array.
@@ -53,6 +54,8 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// The level, as in `md-level-N`.
     const LEVEL: i32;
 
+    /// The module that the personality is in.
+    type Module: ModuleMetadata;
     /// A path to the disk.
     type Path: Path;
     /// What the driver keeps of an I/O.
@@ -61,7 +64,8 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// The settings of an array.
     const SETTINGS: &'static [Entry<Self>];
 
-    /// Starts an array. Nothing of it is visible yet; on failure md core forgets all that was set.
+    /// Starts an array. Nothing of it is visible yet. What was set of the mddev is set anew when it
+    /// starts again.
     ///
     /// # Errors
     ///
@@ -78,8 +82,9 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// keeps none from now on.
     fn stop(array: &Array<Self>);
 
-    /// Handles a bio.
-    fn make_request(array: Ref<Array<Self>>, bio: Bio);
+    /// Handles a bio. The guard is there to look for a path with, and has to be dropped before
+    /// anything that may sleep.
+    fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: rcu::Guard);
 
     /// An I/O has come back from the path it was sent down. Any context.
     fn complete(io: Remap<Self>, path: Ref<Self::Path>, status: Status);
@@ -93,7 +98,7 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// A member is said to have failed: by an I/O, or by `mdadm --fail`. The driver decides.
     fn error(array: &Array<Self>, rdev: &Rdev);
 
-    /// Takes a new member into a slot.
+    /// Takes a new member into a slot: the one that [`Rdev::slot`] tells, if it tells one.
     ///
     /// # Errors
     ///
@@ -146,10 +151,12 @@ impl<P: Personality> Adapter<P> {
         // SAFETY: By the second safety requirement.
         let bio = unsafe { Bio::from_raw(bio) };
         loop {
-            if let Some(array) = array.get() {
-                P::make_request(array, bio);
+            let guard = rcu::read_lock();
+            if let Some(array) = array.get(&guard) {
+                P::make_request(array, bio, guard);
                 return true;
             }
+            drop(guard);
             // Quiesced.
             if bio.is_nowait() {
                 bio.end(Status::Again);
@@ -171,13 +178,14 @@ impl<P: Personality> Adapter<P> {
                 // Below device mapper there is no disk to set limits of and to account to.
                 return Err(EINVAL);
             }
-            let members = Members::new()?;
-            let data = P::run(this, &members)?;
+            let members = Members::new(this)?;
+            let data = P::run(this, &members).inspect_err(|_| Self::wait_for(&members))?;
             // SAFETY: References are not null.
             let pointer = unsafe { NonNull::new_unchecked(mddev) };
             // SAFETY: md core calls `free` before the mddev goes, and `Counted` drops the array
             // only when no reference is left.
-            let array = Counted::new(unsafe { Array::new(pointer, members.clone(), data) })?;
+            let array = unsafe { Array::new(pointer, members.clone(), data) };
+            let array = Counted::new(array).inspect_err(|_| Self::wait_for(&members))?;
             // From here on md core ends the thread and calls `free` if this fails.
             // SAFETY: The mddev is valid; nobody reads the field before the array runs.
             unsafe { (*mddev).private = array.into_raw() };
@@ -210,12 +218,16 @@ impl<P: Personality> Adapter<P> {
         let members = array.members().clone();
         // Waits for the last I/O.
         drop(array);
-        if !members.all_free() {
-            // md core would free what the driver still uses: better an array that stays than that.
-            pr_err!("a member outlived its array; waiting for ever\n");
-            loop {
-                kernel::time::delay::fsleep(kernel::time::Delta::from_secs(3600));
-            }
+        Self::wait_for(&members);
+    }
+
+    /// Waits until no member is left, before md core frees the rdevs. There is none, unless the
+    /// driver has put one where it outlives the array; then this waits for ever, which is better
+    /// than an rdev that is used after it was freed.
+    fn wait_for(members: &Members) {
+        while !members.all_free() {
+            pr_err!("a member outlives its array; waiting\n");
+            kernel::time::delay::fsleep(kernel::time::Delta::from_secs(60));
         }
     }
 
@@ -225,11 +237,13 @@ impl<P: Personality> Adapter<P> {
     unsafe extern "C" fn thread(thread: *mut bindings::md_thread) {
         // SAFETY: By the safety requirement.
         let mddev = unsafe { (*thread).mddev };
+        // The driver's work comes first: `md_check_recovery` may write superblocks, and wait for a
+        // device that hangs.
+        // SAFETY: The array is freed only after its thread has ended.
+        P::thread(unsafe { Array::of(mddev) });
         // SAFETY: A thread's mddev is valid; this is the array's thread, which is where
         // `md_check_recovery` is to be called.
         unsafe { bindings::md_check_recovery(mddev) };
-        // SAFETY: The array is freed only after its thread has ended.
-        P::thread(unsafe { Array::<P>::of(mddev) });
     }
 
     /// # Safety
@@ -256,7 +270,7 @@ impl<P: Personality> Adapter<P> {
     /// # Safety
     ///
     /// - `mddev` is valid and runs `P`, and `reconfig_mutex` is held; `rdev` is valid, bound to it,
-    ///   and in no slot.
+    ///   and no member of it in a slot yet.
     unsafe extern "C" fn hot_add_disk(
         mddev: *mut bindings::mddev,
         rdev: *mut bindings::md_rdev,
@@ -268,8 +282,14 @@ impl<P: Personality> Adapter<P> {
             let member = unsafe { Rdev::from_raw(rdev) };
             let _noio = NoIo::enter();
             // SAFETY: By the safety requirement.
-            P::hot_add(unsafe { Array::<P>::of(mddev) }, this, member).inspect_err(|_| {
-                member.leave_slot(this);
+            let array = unsafe { Array::<P>::of(mddev) };
+            P::hot_add(array, this, member).or_else(|error| {
+                member.leave_slot(this, array.members());
+                match member.slot() {
+                    // The driver has kept a `Member`: it counts as added, until it is removed.
+                    Some(_) => Ok(()),
+                    None => Err(error),
+                }
             })?;
             Ok(0)
         })
@@ -379,75 +399,57 @@ impl Drop for NoIo {
     }
 }
 
-/// A registered personality. Dropping it takes the personality away.
-///
-/// # Invariants
-///
-/// 1. `personality` is registered with md core, in which it is found by its address.
-#[pin_data(PinnedDrop)]
-pub(crate) struct Registration<P: Personality> {
-    #[pin]
-    personality: Opaque<bindings::md_personality>,
-    _personality: PhantomData<P>,
-}
-
-// SAFETY: The structure is only read once it is registered, and unregistered by any thread.
-unsafe impl<P: Personality> Send for Registration<P> {}
-
-// SAFETY: As above; there is no method that takes `&self`.
-unsafe impl<P: Personality> Sync for Registration<P> {}
+/// A registered personality. Dropping it takes the personality away; arrays that run keep it, and
+/// with it the module, until they stop.
+pub(crate) struct Registration<P: Personality>(PhantomData<P>);
 
 impl<P: Personality> Registration<P> {
-    /// Registers `P`, owned by `module`: the module cannot be unloaded while an array of `P` runs.
+    const PERSONALITY: bindings::md_personality = {
+        // SAFETY: Zeroes are a valid `md_personality`: no name, no owner, no functions.
+        let mut this: bindings::md_personality = unsafe { MaybeUninit::zeroed().assume_init() };
+        this.head.type_ = bindings::md_submodule_type_MD_PERSONALITY;
+        this.head.id = P::LEVEL;
+        this.head.name = as_char_ptr_in_const_context(P::NAME);
+        this.head.owner = this_module::<P::Module>().as_ptr();
+        this.make_request = Some(Adapter::<P>::make_request);
+        this.run = Some(Adapter::<P>::run);
+        this.free = Some(Adapter::<P>::free);
+        this.status = Some(Adapter::<P>::status);
+        this.error_handler = Some(Adapter::<P>::error_handler);
+        this.hot_add_disk = Some(Adapter::<P>::hot_add_disk);
+        this.hot_remove_disk = Some(Adapter::<P>::hot_remove_disk);
+        this.resize = Some(Adapter::<P>::resize);
+        this.size = Some(Adapter::<P>::size);
+        this.check_reshape = Some(Adapter::<P>::check_reshape);
+        this.quiesce = Some(Adapter::<P>::quiesce);
+        this
+    };
+
+    /// What md core is given: part of the module, and constant.
+    const STATIC: &'static bindings::md_personality = &Self::PERSONALITY;
+
+    fn head() -> *mut bindings::md_submodule_head {
+        core::ptr::from_ref(&Self::STATIC.head).cast_mut()
+    }
+
+    /// Registers `P`, owned by its module: the module cannot be unloaded while an array of `P` runs.
     /// Sleeps.
     ///
     /// # Errors
     ///
     /// - `EBUSY`: the level has a personality already.
     /// - `ENOMEM`.
-    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        let personality = bindings::md_personality {
-            head: bindings::md_submodule_head {
-                type_: bindings::md_submodule_type_MD_PERSONALITY,
-                id: P::LEVEL,
-                name: P::NAME.as_char_ptr(),
-                owner: module.as_ptr(),
-            },
-            make_request: Some(Adapter::<P>::make_request),
-            run: Some(Adapter::<P>::run),
-            free: Some(Adapter::<P>::free),
-            status: Some(Adapter::<P>::status),
-            error_handler: Some(Adapter::<P>::error_handler),
-            hot_add_disk: Some(Adapter::<P>::hot_add_disk),
-            hot_remove_disk: Some(Adapter::<P>::hot_remove_disk),
-            resize: Some(Adapter::<P>::resize),
-            size: Some(Adapter::<P>::size),
-            check_reshape: Some(Adapter::<P>::check_reshape),
-            quiesce: Some(Adapter::<P>::quiesce),
-            ..Default::default()
-        };
-        // INVARIANT: 1, as initialisation fails if the registration does.
-        try_pin_init!(Self {
-            personality <- Opaque::try_ffi_init(move |slot: *mut bindings::md_personality| {
-                // SAFETY: `slot` is valid for writes.
-                unsafe { slot.write(personality) };
-                // SAFETY: `slot` is initialised and stays where it is until it is unregistered.
-                let head = unsafe { &raw mut (*slot).head };
-                // SAFETY: As above.
-                to_result(unsafe { bindings::register_md_submodule(head) })
-            }),
-            _personality: PhantomData,
-        }? Error)
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: The personality is there as long as its module, which md core holds while it uses
+        // it. md core does not write to it.
+        to_result(unsafe { bindings::register_md_submodule(Self::head()) })?;
+        Ok(Self(PhantomData))
     }
 }
 
-#[pinned_drop]
-impl<P: Personality> PinnedDrop for Registration<P> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: By invariant 1.
-        let head = unsafe { &raw mut (*self.personality.get()).head };
-        // SAFETY: By invariant 1. No array runs: each holds the module, and this drop is part of
-        // unloading it.
-        unsafe { bindings::unregister_md_submodule(head) };
+impl<P: Personality> Drop for Registration<P> {
+    fn drop(&mut self) {
+        // SAFETY: `new` has registered it.
+        unsafe { bindings::unregister_md_submodule(Self::head()) };
     }
 }

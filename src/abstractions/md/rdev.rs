@@ -63,6 +63,11 @@ impl Rdev {
         self.rdev.get()
     }
 
+    /// Whether both are the same member.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        core::ptr::eq(self, other)
+    }
+
     fn flags(&self) -> *mut usize {
         // SAFETY: By invariant 1 the rdev is valid.
         unsafe { &raw mut (*self.as_raw()).flags }
@@ -106,9 +111,11 @@ impl Rdev {
         unsafe { self.raid_disk().write_volatile(raid_disk) };
     }
 
-    /// Undoes the slot that [`Member::new`] gave, when the member could not be taken in.
-    pub(super) fn leave_slot(&self, mddev: &Mddev<Reconfig>) {
-        self.set_raid_disk(mddev, -1);
+    /// Takes the rdev out of its slot, unless a [`Member`] is in there.
+    pub(crate) fn leave_slot(&self, mddev: &Mddev<Reconfig>, members: &Members) {
+        if self.slot().is_some_and(|slot| members.is_free(slot)) {
+            self.set_raid_disk(mddev, -1);
+        }
     }
 
     /// The slot that the member was in before it left, if md core remembers one.
@@ -134,7 +141,7 @@ impl Rdev {
 
     /// Where data begin on the device, in sectors. It changes in a reshape only, which personalities
     /// here do not have.
-    fn data_offset(&self) -> u64 {
+    pub(crate) fn data_offset(&self) -> u64 {
         // SAFETY: By invariant 1 the rdev is valid.
         unsafe { (*self.as_raw()).data_offset }
     }
@@ -190,13 +197,22 @@ impl fmt::Display for Name {
 /// How many [`Member`]s there are for each slot of an array: what tells whether md core may have a
 /// slot's rdev back.
 pub(crate) struct Members {
+    /// Whose members they are; only compared.
+    mddev: *mut bindings::mddev,
     counts: [Atomic<u32>; MAX_SLOTS],
 }
 
+// SAFETY: The pointer is never followed.
+unsafe impl Send for Members {}
+
+// SAFETY: As above.
+unsafe impl Sync for Members {}
+
 impl Members {
-    pub(super) fn new() -> Result<Arc<Self>> {
+    pub(super) fn new(mddev: &Mddev<Reconfig>) -> Result<Arc<Self>> {
         Ok(Arc::new(
             Self {
+                mddev: mddev.as_raw(),
                 counts: [const { Atomic::new(0) }; MAX_SLOTS],
             },
             GFP_KERNEL,
@@ -247,7 +263,8 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// - `EINVAL`: there is no such slot.
+    /// - `EINVAL`: there is no such slot, or the three are not of one array.
+    /// - `EBUSY`: the slot has a member, or the rdev is in another.
     pub(crate) fn new(
         mddev: &Mddev<Reconfig>,
         members: &Arc<Members>,
@@ -256,6 +273,14 @@ impl Member {
     ) -> Result<Self> {
         let count = members.counts.get(slot).ok_or(EINVAL)?;
         let raid_disk = i32::try_from(slot)?;
+        // SAFETY: The rdev is valid, and bound; the field does not change meanwhile.
+        let owner = unsafe { (*rdev.as_raw()).mddev };
+        if members.mddev != mddev.as_raw() || owner != mddev.as_raw() {
+            return Err(EINVAL);
+        }
+        if !members.is_free(slot) || rdev.slot().is_some_and(|other| other != slot) {
+            return Err(EBUSY);
+        }
         let bdev = NonNull::new(rdev.bdev()).ok_or(EINVAL)?;
         rdev.set_raid_disk(mddev, raid_disk);
         // ORDERING: The count goes up under `reconfig_mutex`, under which it is looked at.
