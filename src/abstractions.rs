@@ -8,6 +8,7 @@
 pub(crate) mod bio;
 pub(crate) mod log;
 pub(crate) mod md;
+pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod percpu_ref;
 pub(crate) mod rcu;

@@ -19,6 +19,7 @@ use crate::abstractions::{
         self, Array, Entry, Flag, Mddev, Member, Members, Path as _, Personality, Rdev, Reconfig,
         Remap, Setting,
     },
+    once::{load_acquire, load_relaxed},
     percpu::PerCpu,
     percpu_ref::Ref,
     rcu::Pointer,
@@ -105,7 +106,7 @@ impl Multipath {
     fn usable(&self) -> Slots {
         // ORDERING: Acquire pairs with the release in `set_usable`: who sees a slot here sees the
         // path in the table.
-        Slots::from_bits(self.usable.load(ordering::Acquire))
+        Slots::from_bits(load_acquire(&self.usable))
     }
 
     fn set_usable(&self, usable: Slots) {
@@ -114,10 +115,8 @@ impl Multipath {
     }
 
     /// The slot that is to take the next I/O of this CPU.
-    #[inline]
-    fn next(&self, table: &Table, candidates: Slots) -> Option<usize> {
-        // ORDERING: A hint; any order does.
-        match Policy::from_number(self.policy.load(ordering::Relaxed)) {
+    fn next(&self, policy: Policy, table: &Table, candidates: Slots) -> Option<usize> {
+        match policy {
             Policy::First => candidates.first(),
             Policy::RoundRobin => policy::round_robin(candidates, self.turns.increment()),
             Policy::QueueDepth => {
@@ -136,10 +135,30 @@ impl Multipath {
 
     /// Takes a reference to one of `candidates` that is not closed, as the policy has it.
     #[inline]
-    fn take(&self, mut candidates: Slots, guard: &rcu::Guard) -> Option<Ref<Path>> {
+    fn take(&self, candidates: Slots, guard: &rcu::Guard) -> Option<Ref<Path>> {
         let table = self.paths.dereference(guard);
+        // ORDERING: A hint; any order does.
+        let policy = Policy::from_number(load_relaxed(&self.policy));
+        if policy == Policy::First {
+            if let Some(path) = table.get(candidates.first()?) {
+                if let Some(path) = path.get(guard) {
+                    return Some(path);
+                }
+            }
+        }
+        self.take_any(policy, table, candidates, guard)
+    }
+
+    #[inline(never)]
+    fn take_any(
+        &self,
+        policy: Policy,
+        table: &Table,
+        mut candidates: Slots,
+        guard: &rcu::Guard,
+    ) -> Option<Ref<Path>> {
         loop {
-            let slot = self.next(table, candidates)?;
+            let slot = self.next(policy, table, candidates)?;
             if let Some(path) = table.get(slot).and_then(|path| path.get(guard)) {
                 return Some(path);
             }
@@ -217,7 +236,7 @@ impl Multipath {
         loop {
             // ORDERING: Acquire pairs with the release in `hot_add`, so that the table read below
             // has every path up to this number.
-            let newest = this.newest.load(ordering::Acquire);
+            let newest = load_acquire(&this.newest);
             let guard = rcu::read_lock();
             let table = this.paths.dereference(&guard);
             io.data_mut()
@@ -227,7 +246,7 @@ impl Multipath {
             let Some((path, untried)) = picked else {
                 // A path that came meanwhile may be in a slot that was tried: look again.
                 // ORDERING: As above.
-                if this.newest.load(ordering::Acquire) != newest {
+                if load_acquire(&this.newest) != newest {
                     continue;
                 }
                 return io.end(status);
@@ -278,7 +297,7 @@ impl Setting<Multipath> for PathPolicy {
 
     fn show(array: &Array<Multipath>, out: &mut Formatter<'_>) -> Result {
         // ORDERING: A setting stands alone; any order does.
-        let policy = Policy::from_number(array.policy.load(ordering::Relaxed));
+        let policy = Policy::from_number(load_relaxed(&array.policy));
         out.write_str(policy.name())?;
         Ok(())
     }
@@ -358,7 +377,7 @@ impl Personality for Multipath {
 
         mddev.stack_limits()?;
         mddev.never_resyncs();
-        mddev.set_degraded((count - usable.len()) as u32);
+        mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
         mddev.set_array_sectors(mddev.dev_sectors());
 
         let table = KBox::new(table, GFP_KERNEL)?;
@@ -405,7 +424,7 @@ impl Personality for Multipath {
         let failfast = verdict::failfast(usable, path.slot());
         // ORDERING: Acquire, and after the path was picked, so that its number is not higher; see
         // `History::new`.
-        let history = History::new(array.newest.load(ordering::Acquire));
+        let history = History::new(load_acquire(&array.newest));
         match Remap::new(array, bio, history) {
             Ok(io) => io.submit(path, failfast),
             Err((bio, status)) => bio.end(status),
@@ -461,7 +480,7 @@ impl Personality for Multipath {
                     array.set_usable(left);
                     rdev.clear(Flag::InSync);
                     rdev.set(Flag::Faulty);
-                    let degraded = table.len() - left.len();
+                    let degraded = table.len().saturating_sub(left.len());
                     array.mddev().set_degraded(degraded as u32);
                 }
             }
@@ -542,7 +561,7 @@ impl Personality for Multipath {
                 let usable = array.usable().with(Slots::one(slot));
                 rdev.set(Flag::InSync);
                 array.set_usable(usable);
-                mddev.set_degraded((count - usable.len()) as u32);
+                mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
                 Some(usable)
             }
         };

@@ -5,6 +5,7 @@
 //! C header: `include/linux/rcupdate.h` (Linux 7.3). The kernel crate has the read-side guard and
 //! the grace period; this adds the pointer between them.
 
+use super::once::load_acquire;
 use core::marker::PhantomData;
 use kernel::{
     new_mutex,
@@ -53,7 +54,7 @@ impl<T> Pointer<T> {
         // ORDERING: Acquire pairs with the release in `update`, so that the contents of the value
         // are seen. `rcu_dereference` gets by with the address dependency, which Rust's compiler
         // does not promise to keep.
-        let pointer = self.pointer.load(ordering::Acquire);
+        let pointer = load_acquire(&self.pointer);
         // SAFETY: By invariants 1 and 2 the value is dropped only after a grace period, and the
         // guard keeps one from passing.
         unsafe { &*pointer }

@@ -178,7 +178,7 @@ impl<P: Personality> Remap<P> {
         // holds the member, whose device is open.
         unsafe { (*clone).bi_bdev = bdev };
         // SAFETY: See above.
-        unsafe { (*clone).bi_iter.bi_sector = sector + member.data_offset() };
+        unsafe { (*clone).bi_iter.bi_sector = sector.wrapping_add(member.data_offset()) };
         // SAFETY: See above.
         unsafe { (*clone).bi_end_io = Some(Self::end_io) };
         if failfast {
@@ -219,7 +219,7 @@ impl<P: Personality> Remap<P> {
         match this.pad_mut().path.take() {
             Some(path) => P::complete(this, path, status),
             // `submit` always sets a path.
-            None => this.end(status),
+            None => this.end(Status::IoErr),
         }
     }
 
