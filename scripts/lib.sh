@@ -1,0 +1,237 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Shared by the scripts of this directory: places, messages, progress, locks and the cache.
+# Sourced, never run. Sets `self` for messages; the caller has already set `set -euo pipefail`.
+
+self=${0##*/}
+repo=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+cache=${MD_MULTIPATH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}}/md_multipath
+
+die() {
+	printf '%s: %s\n' "$self" "$*" >&2
+	exit 1
+}
+
+usage_error() {
+	printf '%s: %s\n' "$self" "$*" >&2
+	exit 2
+}
+
+notice() {
+	printf '%s: %s\n' "$self" "$*" >&2
+}
+
+# need TOOL PACKAGE: TOOL must be on this machine.
+need() {
+	command -v "$1" >/dev/null || die "$1 not found: install the package $2"
+}
+
+# Kbuild, qemu and apt each give a meaning to some of these characters in a path.
+check_path() {
+	case $2 in
+	/*) ;;
+	*) die "$1 '$2' is not an absolute path" ;;
+	esac
+	case $2 in
+	*[[:space:]]* | *[:%,\#\$\'\"\\*?\;\&\|\<\>\(\)\[\]\`]*)
+		die "$1 '$2' holds a character that kernel builds cannot take (space, colon, comma, …): use another directory"
+		;;
+	esac
+}
+
+check_path "the repository's path" "$repo"
+check_path "the cache's path" "$cache"
+
+# The words of a plain data file: no comment lines, no blank lines.
+data() {
+	sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1"
+}
+
+# The cache. An entry is a directory whose `.ready` file is written last; one without it is a leftover
+# of an interrupted run and is removed by the next, under the entry's lock. Entries are built in place
+# because a kernel build tree records absolute paths.
+
+entry_ready() {
+	[ -e "$cache/$1/.ready" ]
+}
+
+# entry_begin NAME: an empty directory for the entry; the caller holds the lock.
+entry_begin() {
+	entry_drop "$1"
+	mkdir -p "$cache/$1"
+}
+
+entry_commit() {
+	sync -f "$cache/$1"
+	: >"$cache/$1/.ready.new"
+	mv "$cache/$1/.ready.new" "$cache/$1/.ready"
+}
+
+entry_drop() {
+	[ -e "$cache/$1" ] || return 0
+	rm -f "$cache/$1/.ready"
+	remove_tree "$cache/$1"
+}
+
+# Below a user namespace files belong to mapped ids, which only that namespace may remove.
+remove_tree() {
+	rm -rf --one-file-system "$1" 2>/dev/null && return
+	if [ "$(id -u)" -ne 0 ]; then
+		unshare --user --map-auto --map-root-user rm -rf --one-file-system "$1" && return
+	fi
+	die "cannot remove $1"
+}
+
+# lock NAME: held until the process ends; waits for another holder, and says so.
+lock() {
+	mkdir -p "$cache/lock" 2>/dev/null ||
+		die "cannot write to $cache: set MD_MULTIPATH_CACHE to a directory that can be written"
+	exec {lock_fd}>"$cache/lock/$1" || die "cannot write to $cache/lock"
+	flock -n "$lock_fd" && return
+	notice "another run prepares '$1': waiting for it"
+	flock "$lock_fd"
+}
+
+unlock() {
+	exec {lock_fd}>&-
+	unset lock_fd
+}
+
+# step NAME LOG CMD…: runs CMD with its output in LOG. One line at the start, one every 15 s, one at
+# the end; on failure the last 20 lines of LOG. CMD is killed when this process dies.
+step() {
+	local name=$1 log=$2 start=$SECONDS heart status=0 never
+	shift 2
+	printf '%s: %s\n' "$self" "$name ..." >&2
+	exec {never}<> <(:)
+	(
+		trap 'exit 0' TERM
+		[ -z "${lock_fd:-}" ] || exec {lock_fd}>&-
+		while [ -d "/proc/$$" ]; do
+			read -r -t 15 -u "$never" ||
+				printf '%s: %s ... %d s\n' "$self" "$name" $((SECONDS - start)) >&2
+		done
+	) &
+	heart=$!
+	{
+		printf '+'
+		printf ' %q' "$@"
+		printf '\n'
+	} >>"$log"
+	setpriv --pdeathsig KILL "$@" </dev/null >>"$log" 2>&1 || status=$?
+	exec {never}>&-
+	kill "$heart" 2>/dev/null || :
+	wait "$heart" 2>/dev/null || :
+	if [ "$status" -ne 0 ]; then
+		printf '%s: %s: failed (status %d) after %d s; the last lines of %s:\n' \
+			"$self" "$name" "$status" $((SECONDS - start)) "$log" >&2
+		tail -n 20 "$log" | sed 's/^/    /' >&2
+		return "$status"
+	fi
+	printf '%s: %s: done in %d s\n' "$self" "$name" $((SECONDS - start)) >&2
+}
+
+# Keys of the cache entries.
+
+root_suites=(trixie trixie-updates trixie-backports trixie-security)
+root_packages() {
+	data "$repo/scripts/root-packages" | tr -s '[:space:]' '\n' | LC_ALL=C sort -u
+}
+
+root_key() {
+	{
+		root_packages
+		printf '%s\n' "${root_suites[@]}" "recipe 1"
+	} | sha256sum | cut -c1-12
+}
+
+root_entry() {
+	printf 'root-%s' "$(root_key)"
+}
+
+wanted_release() {
+	if [ -n "${MD_MULTIPATH_KERNEL:-}" ]; then
+		printf '%s' "$MD_MULTIPATH_KERNEL"
+	else
+		data "$repo/scripts/kernel-release"
+	fi
+}
+
+# The release really used: what the archive offered when the kernel was fetched.
+kernel_release() {
+	local wanted chosen
+	wanted=$(wanted_release)
+	chosen=$cache/release-$wanted
+	if [ -s "$chosen" ]; then cat "$chosen"; else printf '%s' "$wanted"; fi
+}
+
+kernel_entry() {
+	printf 'kernel-%s' "$(kernel_release)"
+}
+
+tree_entry() {
+	printf 'tree-%s-%s' "$(root_key)" "$(kernel_release)"
+}
+
+# The image the guest boots from and its first program.
+guest_entry() {
+	printf 'guest-%s-%s-%s' "$(root_key)" "$(sha256sum <"$repo/scripts/vm-start.c" | cut -c1-4)" "$(kernel_release)"
+}
+
+guest_dir() {
+	printf '%s/%s' "$cache" "$(guest_entry)"
+}
+
+root_dir() {
+	printf '%s/%s/fs' "$cache" "$(root_entry)"
+}
+
+kernel_dir() {
+	printf '%s/%s' "$cache" "$(kernel_entry)"
+}
+
+# The prepared build tree, what KDIR names.
+tree_dir() {
+	printf '%s/%s/build' "$cache" "$(tree_entry)"
+}
+
+# `+deb13-amd64` of `7.3.4+deb13-amd64`.
+local_version() {
+	local r
+	r=$(kernel_release)
+	printf '%s' "${r#"${r%%[!0-9.]*}"}"
+}
+
+# How this process gets the powers of root that mounting and chroot need; sets `become`.
+# Root needs nothing. An ordinary user needs a user namespace with a range of ids.
+# shellcheck disable=SC2034 # the caller reads it
+become_root() {
+	become=()
+	need unshare util-linux
+	need setpriv util-linux
+	if [ "$(id -u)" -eq 0 ]; then
+		unshare --mount true 2>/dev/null ||
+			die "this root may not make mount namespaces (a container?): it needs the capability CAP_SYS_ADMIN"
+		return
+	fi
+	local me
+	me=$(id -un)
+	need newuidmap uidmap
+	unshare --help | grep -q -- --map-auto ||
+		die "unshare is too old to run as an ordinary user (util-linux 2.38 is needed): run as root"
+	grep -qsE "^($me|$(id -u)):" /etc/subuid ||
+		die "no range for $me in /etc/subuid: run 'sudo usermod --add-subuids 100000-165535 $me', or run as root"
+	grep -qsE "^($me|$(id -u)):" /etc/subgid ||
+		die "no range for $me in /etc/subgid: run 'sudo usermod --add-subgids 100000-165535 $me', or run as root"
+	if ! unshare --user --map-auto --map-root-user true 2>/dev/null; then
+		[ "$(cat /proc/sys/kernel/unprivileged_userns_clone 2>/dev/null)" != 0 ] ||
+			die "user namespaces are disabled: run 'sudo sysctl kernel.unprivileged_userns_clone=1', or run as root"
+		[ "$(cat /proc/sys/user/max_user_namespaces 2>/dev/null)" != 0 ] ||
+			die "user namespaces are disabled: run 'sudo sysctl user.max_user_namespaces=10000', or run as root"
+		[ "$(cat /proc/sys/kernel/apparmor_restrict_unprivileged_userns 2>/dev/null)" != 1 ] ||
+			die "user namespaces are restricted: run 'sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0', or run as root"
+		die "a user namespace cannot be made here: $(unshare --user --map-auto --map-root-user true 2>&1 | head -n 1); run as root"
+	fi
+	become=(unshare --user --map-auto --map-root-user)
+}
