@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Verdicts, histories and failfast.
+
+use crate::{
+    abstractions::bio::{Op, Status},
+    multipath::{
+        slots::Slots,
+        verdict::{failfast, verdict, History, Verdict},
+    },
+};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is done about a status of a path that is there, for an I/O that is no read-ahead.
+///
+/// This is the table that users are promised, in numbers, apart from the driver's.
+const fn of_a_live_path(raw: u8) -> Verdict {
+    match raw {
+        0 => Verdict::Done,
+        // NOTSUPP NOSPC TARGET RESV_CONFLICT MEDIUM PROTECTION DURATION_LIMIT INVAL ZONE_*
+        1 | 3 | 5 | 6 | 7 | 8 | 17 | 19 | 14 | 15 => Verdict::Fail,
+        // AGAIN
+        12 => Verdict::Fail,
+        // TRANSPORT OFFLINE
+        4 | 16 => Verdict::PathDown,
+        // IOERR TIMEOUT and anything else
+        _ => Verdict::Ambiguous,
+    }
+}
+
+/// The same with all that counts.
+pub(super) const fn expected(raw: u8, read_ahead: bool, live: bool) -> Verdict {
+    match (raw, read_ahead, live) {
+        (0, _, _) => Verdict::Done,
+        (_, true, _) => Verdict::Fail,
+        (12, _, _) => Verdict::Fail,
+        (_, _, false) => Verdict::PathDown,
+        _ => of_a_live_path(raw),
+    }
+}
+
+#[test]
+fn verdicts_are_as_promised_for_every_status() {
+    for raw in 0..=u8::MAX {
+        for read_ahead in [false, true] {
+            for live in [false, true] {
+                let status = Status::from_raw(raw);
+                assert_eq!(
+                    verdict(Op { read_ahead }, status, live),
+                    expected(raw, read_ahead, live),
+                    "{status:?} ({raw}), read-ahead {read_ahead}, live {live}"
+                );
+            }
+        }
+    }
+}
+
+/// `blk_path_error()` of `include/linux/blk_types.h`: whether another path may help.
+fn blk_path_error(name: &str) -> bool {
+    !matches!(
+        name,
+        "BLK_STS_NOTSUPP"
+            | "BLK_STS_NOSPC"
+            | "BLK_STS_TARGET"
+            | "BLK_STS_RESV_CONFLICT"
+            | "BLK_STS_MEDIUM"
+            | "BLK_STS_PROTECTION"
+    )
+}
+
+#[test]
+fn what_no_path_can_cure_is_never_retried_and_blames_no_live_path() {
+    let mut seen = 0;
+    for &(status, _, name) in Status::NAMED {
+        if blk_path_error(name) {
+            continue;
+        }
+        seen += 1;
+        for read_ahead in [false, true] {
+            let verdict = verdict(Op { read_ahead }, status, true);
+            assert_eq!(verdict, Verdict::Fail, "{name}");
+        }
+    }
+    assert_eq!(seen, 6);
+}
+
+#[test]
+fn only_success_is_done() {
+    for raw in 0..=u8::MAX {
+        for (read_ahead, live) in [(false, false), (false, true), (true, false), (true, true)] {
+            let verdict = verdict(Op { read_ahead }, Status::from_raw(raw), live);
+            assert_eq!(verdict == Verdict::Done, raw == 0, "{raw}");
+        }
+    }
+}
+
+#[test]
+fn read_ahead_is_never_retried() {
+    for raw in 1..=u8::MAX {
+        for live in [false, true] {
+            let verdict = verdict(Op { read_ahead: true }, Status::from_raw(raw), live);
+            assert_eq!(verdict, Verdict::Fail, "{raw}");
+        }
+    }
+}
+
+#[test]
+fn again_is_never_retried() {
+    for live in [false, true] {
+        let verdict = verdict(Op { read_ahead: false }, Status::Again, live);
+        assert_eq!(verdict, Verdict::Fail);
+    }
+}
+
+#[test]
+fn a_new_io_has_tried_nothing() {
+    let history = History::new(7);
+    assert_eq!(history.untried(Slots::below(64)), Slots::below(64));
+    assert_eq!(history.suspects(), Slots::NONE);
+    assert!(!history.is_newer(7));
+    assert!(history.is_newer(8));
+}
+
+#[test]
+fn newer_holds_across_the_wrap() {
+    for (known, number, newer) in [
+        (0, 0, false),
+        (0, 1, true),
+        (1, 0, false),
+        (u32::MAX, 0, true),
+        (u32::MAX, u32::MAX, false),
+        (0, u32::MAX, false),
+        (u32::MAX - 1, 1, true),
+        (0, i32::MAX as u32, true),
+        (5, 5u32.wrapping_sub(1000), false),
+    ] {
+        let history = History::new(known);
+        assert_eq!(history.is_newer(number), newer, "{number} after {known}");
+    }
+}
+
+#[test]
+fn failfast_unless_no_other_path_is_left() {
+    for usable in 0..64 {
+        for slot in 0..6 {
+            let others = usable & !(1u64 << slot);
+            assert_eq!(
+                failfast(Slots::from_bits(usable), slot),
+                others != 0,
+                "{usable:06b} {slot}"
+            );
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    FailedOn { slot: usize, suspect: bool },
+    Enter { slot: usize },
+    Refresh,
+}
+
+fn event(slots: usize) -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0..slots, any::<bool>())
+            .prop_map(|(slot, suspect)| Event::FailedOn { slot, suspect }),
+        2 => (0..slots).prop_map(|slot| Event::Enter { slot }),
+        2 => Just(Event::Refresh),
+    ]
+}
+
+proptest! {
+    #![proptest_config(super::config(2_000))]
+
+    /// A history against sets of the paths themselves, when every change is followed by a refresh.
+    #[test]
+    fn history_tells_paths_from_their_successors(
+        start in prop_oneof![Just(0), Just(u32::MAX), Just(u32::MAX - 3), any::<u32>()],
+        slots in 1usize..=64,
+        events in prop::collection::vec(event(64), 0..60),
+    ) {
+        let mut newest = start;
+        let mut table: BTreeMap<usize, u32> = (0..slots).map(|slot| (slot, start)).collect();
+        let mut history = History::new(newest);
+        // (slot, number)
+        let mut tried: BTreeSet<(usize, u32)> = BTreeSet::new();
+        let mut suspects: BTreeSet<(usize, u32)> = BTreeSet::new();
+        for event in events {
+            match event {
+                Event::FailedOn { slot, suspect } => {
+                    let slot = slot % slots;
+                    history.failed_on(slot, suspect);
+                    tried.insert((slot, table[&slot]));
+                    if suspect {
+                        suspects.insert((slot, table[&slot]));
+                    }
+                }
+                Event::Enter { slot } => {
+                    newest = newest.wrapping_add(1);
+                    table.insert(slot % slots, newest);
+                    prop_assert!(history.is_newer(newest));
+                    history.refresh(newest, |slot| table.get(&slot).copied());
+                }
+                Event::Refresh => history.refresh(newest, |slot| table.get(&slot).copied()),
+            }
+            let now = |set: &BTreeSet<(usize, u32)>| -> u64 {
+                table
+                    .iter()
+                    .filter(|(&slot, &number)| set.contains(&(slot, number)))
+                    .fold(0, |bits, (&slot, _)| bits | 1 << slot)
+            };
+            let all = Slots::below(slots);
+            prop_assert_eq!(history.untried(all).bits(), all.bits() & !now(&tried));
+            prop_assert_eq!(history.suspects().bits(), now(&suspects));
+            prop_assert!(!history.is_newer(newest));
+        }
+    }
+
+    /// A slot that was emptied and got nothing yet stays tried.
+    #[test]
+    fn an_empty_slot_stays_tried(slot in 0usize..64, known: u32, later in 0u32..1000) {
+        let mut history = History::new(known);
+        history.failed_on(slot, true);
+        history.refresh(known.wrapping_add(later), |_| None);
+        prop_assert!(!history.untried(Slots::below(64)).contains(slot));
+        prop_assert!(history.suspects().contains(slot));
+    }
+}

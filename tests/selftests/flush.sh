@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --topology virtio-scsi --paths 2
+# timeout: 120
+#
+# A flush goes down one path, is tried again on another, and its error is the caller's.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+selftest_begin 12
+
+size=$(sectors /dev/path0)
+# Reads pass, writes and flushes fail.
+flaky() {
+	printf '0 %d flakey %s 0 0 1 1 error_writes' "$size" "$1"
+}
+# fsync DEV: of a device with nothing dirty, so that it is a flush alone.
+flush='fd = os.open(sys.argv[1], os.O_RDWR)
+try: os.fsync(fd)
+except OSError as e: print(errno.errorcode[e.errno])
+else: print("success")'
+flush_is() {
+	equal "$1" "$(py "$flush" $md)"
+}
+
+# --- the count ---
+
+build $md /dev/path0 /dev/path1
+one_flush() {
+	local before0 before1
+	before0=$(stat_field /dev/path0 16)
+	before1=$(stat_field /dev/path1 16)
+	flush_is success
+	equal 1 $(($(stat_field /dev/path0 16) - before0 + $(stat_field /dev/path1 16) - before1))
+}
+claim "one fsync is one flush, on one path" one_flush
+counted() {
+	local before
+	before=$(stat_field $md 16)
+	flush_is success
+	echo "flushes of $md: $before, $(stat_field $md 16)"
+}
+claim "fsync of a healthy array succeeds" counted
+stop $md
+
+# --- failures ---
+
+dm_over mp0 /dev/path0
+dm_over mp1 /dev/path1
+build $md /dev/mapper/mp0 /dev/mapper/mp1
+dm_change mp0 "$(flaky /dev/path0)"
+dm_change mp1 "$(flaky /dev/path1)"
+claim "a flush that fails on every path is reported to fsync" flush_is EIO
+claim "… and no path is blamed" state_is '[2/2] [UU]'
+claim "… every time" eval 'flush_is EIO; flush_is EIO; state_is "[2/2] [UU]"'
+dirty() {
+	refused 'Input/output error' within 60 dd if=/dev/zero of=$md bs=4k count=8 conv=notrunc,fsync status=none
+	state_is '[2/2] [UU]'
+}
+claim "dirty pages that cannot be written are reported to fsync" dirty
+synchronous() {
+	refused 'Input/output error' within 60 dd if=/dev/zero of=$md bs=4k count=1 oflag=direct,dsync conv=notrunc status=none
+	state_is '[2/2] [UU]'
+}
+claim "a write with FUA that fails on every path is reported" synchronous
+claim "reads go on" eval 'read_at $md 0 16 >/dev/null'
+dm_mend mp1 /dev/path1
+mark_log
+claim "a flush that fails on one path only succeeds" flush_is success
+claim "… and that path is failed, [2/1] [_U]" wait_state '[2/1] [_U]'
+claim "… with one line in the kernel log" equal 1 "$(log_count "^md/multipath:md0: path $(kname /dev/mapper/mp0) failed")"
+claim "the next flush takes the other path" flush_is success
+stop $md
+dm_remove mp0 mp1
