@@ -14,8 +14,8 @@
 //!
 //! # An I/O's way
 //!
-//! 1. `make_request` (submitter's context): under an RCU guard the first usable path is picked and
-//!    a reference to it taken. The bio is cloned, with all state of the I/O in the clone's front
+//! 1. `make_request` (submitter's context): under an RCU guard the policy picks a usable path, and a
+//!    reference to it is taken. The bio is cloned, with all state of the I/O in the clone's front
 //!    pad, and submitted to the path. A flush is a bio like any other.
 //! 2. `complete` (any context): success ends the original. A failure gets a verdict from
 //!    `multipath::verdict`: the error goes up, or the path is failed, or it becomes a suspect;
