@@ -305,8 +305,9 @@ udev_on() {
 	/usr/lib/systemd/systemd-udevd --daemon --resolve-names=never 2>/dev/null
 }
 
+# settle [SECONDS]: until udev has done all there was. It may just be going or coming, and hang up.
 settle() {
-	[ -e /run/selftest/udev-off ] || udevadm settle --timeout="${1:-$patience}"
+	[ -e /run/selftest/udev-off ] || wait_for -t "${1:-$patience}" udevadm settle --timeout="${1:-$patience}"
 }
 
 # --- SCSI paths ------------------------------------------------------------------------------------
