@@ -109,9 +109,11 @@ impl Multipath {
         Slots::from_bits(load_acquire(&self.usable))
     }
 
-    fn set_usable(&self, usable: Slots) {
+    /// Sets which of `count` slots are usable, and tells md core how many are not. `state` is held.
+    fn set_usable<C>(&self, mddev: &Mddev<C>, count: usize, usable: Slots) {
         // ORDERING: See `usable`.
         self.usable.store(usable.bits(), ordering::Release);
+        mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
     }
 
     /// The slot that is to take the next I/O of this CPU.
@@ -477,11 +479,9 @@ impl Personality for Multipath {
                 Failure::NotUsed => rdev.set(Flag::Faulty),
                 Failure::Last => {}
                 Failure::Failed(left) => {
-                    array.set_usable(left);
+                    array.set_usable(array.mddev(), table.len(), left);
                     rdev.clear(Flag::InSync);
                     rdev.set(Flag::Faulty);
-                    let degraded = table.len().saturating_sub(left.len());
-                    array.mddev().set_degraded(degraded as u32);
                 }
             }
             failure
@@ -560,8 +560,7 @@ impl Personality for Multipath {
             } else {
                 let usable = array.usable().with(Slots::one(slot));
                 rdev.set(Flag::InSync);
-                array.set_usable(usable);
-                mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
+                array.set_usable(mddev, count, usable);
                 Some(usable)
             }
         };

@@ -106,11 +106,8 @@ impl Bio {
 impl Drop for Bio {
     fn drop(&mut self) {
         kernel::pr_err_once!("a bio was dropped before it was ended; it ends with an I/O error\n");
-        let bio = self.bio.as_ptr();
-        // SAFETY: By invariants 1 and 2, as in `end`.
-        unsafe { (*bio).bi_status = Status::IoErr.to_raw() };
-        // SAFETY: As above.
-        unsafe { bindings::bio_endio(bio) };
+        // INVARIANT: The new value takes over from `self`, which is gone when this returns.
+        Self { bio: self.bio }.end(Status::IoErr);
     }
 }
 

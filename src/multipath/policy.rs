@@ -17,12 +17,7 @@ pub(crate) enum Policy {
 }
 
 impl Policy {
-    /// All policies, by their names.
-    const NAMED: [(Self, &'static str); 3] = [
-        (Self::First, "first"),
-        (Self::RoundRobin, "round-robin"),
-        (Self::QueueDepth, "queue-depth"),
-    ];
+    const ALL: [Self; 3] = [Self::First, Self::RoundRobin, Self::QueueDepth];
 
     /// How many I/Os of a CPU `round-robin` sends down a path before it takes the next, so that
     /// neighbouring I/Os stay together.
@@ -33,8 +28,7 @@ impl Policy {
 
     /// The policy of a name.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
-        let (policy, _) = Self::NAMED.into_iter().find(|(_, known)| *known == name)?;
-        Some(policy)
+        Self::ALL.into_iter().find(|policy| policy.name() == name)
     }
 
     /// The name of a policy.

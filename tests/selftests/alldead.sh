@@ -93,7 +93,7 @@ claim "deleted: the machine responds" responds
 claim "deleted: the last path is not failed, [2/1]" eval 'state | grep -E "^\[2/1\] \[(U_|_U)\]$"'
 scsi_rescan "$host0"
 scsi_rescan "$host1"
-udevadm settle
+settle
 wait_for present /dev/path0 /dev/path1
 again() {
 	mdadm --quiet $md --remove failed

@@ -12,7 +12,7 @@ selftest_begin 14
 parted --script /dev/path0 mklabel gpt \
 	mkpart a 1MiB 201MiB mkpart b 201MiB 401MiB mkpart c 401MiB 601MiB mkpart d 601MiB 801MiB
 blockdev --rereadpt /dev/path1
-udevadm settle
+settle
 wait_for present /dev/path{0,1}p{1..4}
 
 for i in {1..4}; do
@@ -87,7 +87,7 @@ blockdev --rereadpt /dev/path1
 
 build $md /dev/path0 /dev/path1
 parted --script $md mklabel gpt mkpart one 1MiB 65MiB mkpart two 65MiB 129MiB
-udevadm settle
+settle
 partitioned() {
 	wait_for present /dev/md0p1 /dev/md0p2
 	write_at /dev/md0p2 0 64 "$work/data1"

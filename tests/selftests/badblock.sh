@@ -29,7 +29,7 @@ claim "medium error: the array hands up the same error" fails_at $md $bad
 claim "medium error: both paths stay up" state_is '[2/2] [UU]'
 once() {
 	local before0 before1
-	udevadm settle
+	settle
 	before0=$(stat_field "${debug[0]}" 1)
 	before1=$(stat_field "${debug[1]}" 1)
 	fails_at $md $bad

@@ -58,7 +58,7 @@ claim "deleted: nothing but the other path is left in the array" \
 	mdstat_is md0 "md0 : active multipath $(kname /dev/path1)[1]" \
 	"      $(($(sectors $md) / 2)) blocks super non-persistent [2/1] [_U]"
 scsi_rescan "$host"
-udevadm settle
+settle
 claim "deleted: the rescan finds the disk" wait_for present /dev/path0
 readd $md /dev/path0
 claim "deleted: the path comes back, [2/2] [UU]" all_up 2

@@ -171,7 +171,7 @@ not_built "unequal logical sectors, the larger second" "Invalid argument" "logic
 	"${build_it[@]}" --raid-devices=2 /dev/path0 "$coarse"
 
 modprobe null_blk nr_devices=2 zoned=1 gb=1
-udevadm settle
+settle
 not_built "zoned devices" "Invalid argument" "zoned" "${build_it[@]}" --raid-devices=2 /dev/nullb0 /dev/nullb1
 not_built "one zoned device" "Invalid argument" "zoned" "${build_it[@]}" --raid-devices=2 /dev/path0 /dev/nullb1
 

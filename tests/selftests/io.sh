@@ -185,7 +185,7 @@ counted() {
 	shift 3
 	local before
 	# What udev reads after a writer has closed the device is counted too.
-	udevadm settle
+	settle
 	before=$(stat_field $md "$field")
 	"$@"
 	wait_for idle $md

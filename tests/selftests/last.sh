@@ -72,7 +72,7 @@ readers_end() {
 	readers=()
 }
 
-udevadm settle
+settle
 dm_hang mp0
 pending 4
 mdadm --quiet $md --fail /dev/mapper/mp0
@@ -92,7 +92,7 @@ readd $md /dev/mapper/mp0
 claim "… and added, [2/2] [UU]" all_up 2
 
 # A path that hangs and then fails: what was in flight goes down the other.
-udevadm settle
+settle
 dm_hang mp0
 pending 4
 mdadm --quiet $md --fail /dev/mapper/mp0
@@ -110,7 +110,7 @@ all_up 2
 # Adding a path while another hangs with I/O.
 mdadm --quiet $md --fail /dev/mapper/mp0
 remove $md /dev/mapper/mp0
-udevadm settle
+settle
 dm_hang mp1
 pending 4
 claim "add while the other path hangs with I/O: the new path is taken in" \

@@ -61,7 +61,7 @@ claim "controller removed: I/O goes on by the other" goes_on "/dev/path1"
 claim "controller removed: the missing path can be removed" wait_for mdadm --quiet $md --remove failed
 echo 1 >/sys/bus/pci/rescan
 claim "the controller is found again" wait_for present /dev/path0
-udevadm settle
+settle
 readd $md /dev/path0
 claim "the path comes back, [2/2] [UU]" all_up 2
 claim "I/O goes on by it" goes_on /dev/path0

@@ -207,8 +207,8 @@ impl<P: Personality> Adapter<P> {
 
     /// # Safety
     ///
-    /// - `mddev` is valid, and `private` is its `private`; it ran `P`, or failed to start; I/O no longer comes in, the thread
-    ///   has ended, and `private` is not used after this.
+    /// - `mddev` is valid, and `private` is its `private`; it ran `P`, or failed to start.
+    /// - I/O no longer comes in, the thread has ended, and `private` is not used after this.
     unsafe extern "C" fn free(mddev: *mut bindings::mddev, private: *mut c_void) {
         // SAFETY: By the safety requirement.
         unsafe { attribute::remove::<P>(mddev) };
