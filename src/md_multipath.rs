@@ -70,6 +70,30 @@ module! {
     description: "md multipath personality: several paths to one disk",
     license: "GPL",
     alias: ["md-level--4", "md-multipath", "md-personality-7", "multipath"],
+    params: {
+        no_path_timeout_ms: u32 {
+            default: 0,
+            description: "Default of new arrays: how long I/O waits for a path when none works, in ms (0: it fails at once)",
+        },
+        no_path_max_parked: u32 {
+            default: 4096,
+            description: "Default of new arrays: how many I/Os may wait for a path",
+        },
+        write_retry_hold_ms: u32 {
+            default: 0,
+            description: "Default of new arrays: how long a failed write waits before it goes down another path, in ms",
+        },
+    },
+}
+
+/// What the settings of a new array are: `no_path_timeout_ms`, `no_path_max_parked`,
+/// `write_retry_hold_ms`.
+fn defaults() -> [u32; 3] {
+    [
+        module_parameters::no_path_timeout_ms.value(),
+        module_parameters::no_path_max_parked.value(),
+        module_parameters::write_retry_hold_ms.value(),
+    ]
 }
 
 /// The loaded module: the registered personality.
@@ -79,6 +103,10 @@ struct Module {
 
 impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
+        if !multipath::are_valid(defaults()) {
+            pr_err!("a parameter is out of the range of its setting\n");
+            return Err(EINVAL);
+        }
         Ok(Self {
             _registration: Registration::new()?,
         })

@@ -6,9 +6,11 @@
 
 #![forbid(unsafe_code)]
 
+mod parking;
 mod path;
 mod policy;
 mod retry;
+mod settings;
 mod slots;
 mod verdict;
 
@@ -16,31 +18,34 @@ use crate::abstractions::{
     bio::{Bio, Status},
     log::{array_line, Level, RateLimit},
     md::{
-        self, Array, Entry, Flag, Mddev, Member, Members, Path as _, Personality, Rdev, Reconfig,
-        Remap, Setting,
+        self, Array, Entry, Flag, Mddev, Member, Members, Memory, Path as _, Personality, Rdev,
+        Reconfig, Remap, Shelf,
     },
-    once::{load_acquire, load_relaxed},
+    once::load_acquire,
     percpu::PerCpu,
-    percpu_ref::Ref,
+    percpu_ref::{Counted, Ref},
     rcu::Pointer,
 };
 use kernel::{
-    fmt::{self, Write},
-    new_spinlock_irq,
+    fmt, new_spinlock_irq,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
-    str::{CStr, Formatter},
+    str::CStr,
     sync::{
         atomic::{ordering, Atomic},
-        rcu, Arc, SpinLockIrq,
+        rcu, Arc, SpinLockIrq, SpinLockIrqGuard,
     },
+    time::{delay::fsleep, Delta, Instant, Monotonic},
 };
+use parking::{Arrival, Ms, Parking, Step};
 use path::{Path, Table};
 use policy::Policy;
-use retry::Retries;
+use retry::{Held, Progress, Retries};
+pub(crate) use settings::are_valid;
+use settings::Settings;
 use slots::{Failure, Slots, StatusLine};
-use verdict::{History, Verdict};
+use verdict::{Exhausted, History, Verdict};
 
 /// Logs a line about an array, which is whatever has a `name()`.
 macro_rules! log {
@@ -75,15 +80,31 @@ impl Geometry {
     }
 }
 
+/// What of an array changes under a lock: who holds it may also change the words of
+/// [`Multipath`] that say so.
+struct State {
+    parking: Parking,
+    /// The parked I/Os.
+    shelf: Shelf<Multipath>,
+    /// They may not be in the order of their tickets.
+    unsorted: bool,
+    /// The array stops: nothing is parked any more.
+    closed: bool,
+    /// The block layer must not look for partitions now.
+    no_scan: bool,
+}
+
 /// A multipath array.
 #[pin_data]
 pub(crate) struct Multipath {
-    /// The slots with a path that I/O may be sent to. Changed under `state`, read without a lock.
+    /// The slots that new I/O takes: the usable ones of the highest priority, or none while I/Os are
+    /// parked. Changed under `state`, read without a lock.
+    preferred: Atomic<u64>,
+    /// The slots with a path that works. Changed under `state`, read without a lock.
     usable: Atomic<u64>,
     /// The number that the newest path got; see [`History`].
     newest: Atomic<u32>,
-    /// The number of the [`Policy`].
-    policy: Atomic<u32>,
+    settings: Settings,
     /// The I/Os that each CPU has sent, for the policies that count them.
     turns: PerCpu,
     /// The slot that each CPU's last I/O was sent to under `queue-depth`.
@@ -92,11 +113,16 @@ pub(crate) struct Multipath {
     paths: Pointer<Table>,
     #[pin]
     retries: Retries,
-    /// Orders changes to `usable`, to the members' flags and to md core's count of the degraded.
+    /// Orders changes to `usable`, `preferred`, the paths' priorities, the members' flags and md
+    /// core's count of the degraded, too.
     #[pin]
-    state: SpinLockIrq<()>,
+    state: SpinLockIrq<State>,
+    /// What [`Ms`] are counted from.
+    epoch: Instant<Monotonic>,
     #[pin]
     last_path: RateLimit,
+    #[pin]
+    no_path: RateLimit,
     #[pin]
     refusals: RateLimit,
 }
@@ -109,11 +135,39 @@ impl Multipath {
         Slots::from_bits(load_acquire(&self.usable))
     }
 
-    /// Sets which of `count` slots are usable, and tells md core how many are not. `state` is held.
-    fn set_usable<C>(&self, mddev: &Mddev<C>, count: usize, usable: Slots) {
+    #[inline]
+    fn preferred(&self) -> Slots {
+        // ORDERING: As in `usable`.
+        Slots::from_bits(load_acquire(&self.preferred))
+    }
+
+    /// Sets which slots are usable, and tells md core how many are not.
+    fn set_usable(array: &Array<Self>, state: &mut State, table: &Table, usable: Slots) {
         // ORDERING: See `usable`.
-        self.usable.store(usable.bits(), ordering::Release);
-        mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
+        array.usable.store(usable.bits(), ordering::Release);
+        Self::set_preferred(array, state, table);
+        let unusable = table.len().saturating_sub(usable.len());
+        array.mddev().set_degraded(unusable as u32);
+    }
+
+    /// Sets `preferred` to what follows from all else.
+    fn set_preferred(array: &Array<Self>, state: &mut State, table: &Table) {
+        let open = state.parking.is_open();
+        let preferred = match open {
+            true => table.highest(array.usable()),
+            false => Slots::NONE,
+        };
+        // ORDERING: See `usable`.
+        array.preferred.store(preferred.bits(), ordering::Release);
+        // A look for partitions would wait for a path, and who brings one has to open the array.
+        if open == core::mem::replace(&mut state.no_scan, !open) {
+            array.mddev().set_partition_scan(open);
+        }
+    }
+
+    /// The time, as the I/Os of this array have it.
+    fn now(&self) -> Ms {
+        self.epoch.elapsed().as_millis() as Ms
     }
 
     /// The slot that is to take the next I/O of this CPU.
@@ -139,8 +193,7 @@ impl Multipath {
     #[inline]
     fn take(&self, candidates: Slots, guard: &rcu::Guard) -> Option<Ref<Path>> {
         let table = self.paths.dereference(guard);
-        // ORDERING: A hint; any order does.
-        let policy = Policy::from_number(load_relaxed(&self.policy));
+        let policy = self.settings.policy();
         if policy == Policy::First {
             if let Some(path) = table.get(candidates.first()?) {
                 if let Some(path) = path.get(guard) {
@@ -169,30 +222,28 @@ impl Multipath {
         }
     }
 
-    /// Picks a path among those of the usable that `eligible` lets through, and takes a reference
-    /// to it. Gives the eligible as well.
+    /// Picks one of the paths that `candidates` gives, and takes a reference to it.
     #[inline]
-    fn pick(
-        &self,
-        guard: &rcu::Guard,
-        eligible: impl Fn(Slots) -> Slots,
-    ) -> Option<(Ref<Path>, Slots)> {
+    fn pick(&self, guard: &rcu::Guard, candidates: impl Fn() -> Slots) -> Option<Ref<Path>> {
         loop {
-            let usable = self.usable();
-            let candidates = eligible(usable);
-            if let Some(path) = self.take(candidates, guard) {
-                return Some((path, candidates));
+            let slots = candidates();
+            if let Some(path) = self.take(slots, guard) {
+                return Some(path);
             }
             // Other paths may have come while the last of these went.
-            if self.usable() == usable {
+            if candidates() == slots {
                 return None;
             }
         }
     }
 
-    /// Convicts the paths that an I/O failed on before it succeeded elsewhere.
+    /// Sees to what depends on an I/O that has succeeded: the paths that it failed on before are
+    /// convicted.
     #[cold]
-    fn convict(array: &Array<Self>, history: &History) {
+    fn succeeded(io: &Remap<Self>) {
+        let array = io.array();
+        let Progress { history, parked } = io.data();
+        Self::ended(array, parked.ticket);
         for slot in history.suspects().iter() {
             let path = {
                 let guard = rcu::read_lock();
@@ -207,13 +258,26 @@ impl Multipath {
         }
     }
 
+    /// An I/O ends, in any other way than for want of a path.
+    fn ended(array: &Array<Self>, ticket: parking::Ticket) {
+        if ticket != 0 && array.state.lock().parking.ended(ticket) {
+            array.wake();
+        }
+    }
+
+    /// Ends an I/O with an answer of the disk.
+    fn answer(io: Remap<Self>, status: Status) {
+        Self::ended(io.array(), io.data().parked.ticket);
+        io.end(status);
+    }
+
     /// Handles an I/O that failed.
     #[cold]
     fn failed(mut io: Remap<Self>, path: Ref<Path>, status: Status) {
         let member = path.member();
         let slot = path.slot();
         let suspect = match verdict::verdict(io.op(), status, member.rdev().is_live()) {
-            Verdict::Done | Verdict::Fail => return io.end(status),
+            Verdict::Done | Verdict::Fail => return Self::answer(io, status),
             Verdict::PathDown => {
                 io.array().mddev().fail(member.rdev());
                 false
@@ -222,43 +286,297 @@ impl Multipath {
         };
         // From here on the path may be removed.
         drop(path);
-        io.data_mut().failed_on(slot, suspect);
+        io.data_mut().history.failed_on(slot, suspect);
         // With the I/O on the list the array may go as soon as the thread has ended it.
         let array = io.array_ref();
         match array.retries.push(io) {
-            Ok(()) => array.mddev().wake_thread(),
+            Ok(()) => array.wake(),
             Err(io) => io.end(status),
         }
     }
 
-    /// Sends an I/O down a path that it has not tried, or ends it with its last error.
-    fn retry(mut io: Remap<Self>) {
-        let status = io.status();
-        let this = io.array_ref();
+    /// Sends an I/O down a path that it has not tried. If there is none, ends it with its last error
+    /// or parks it. Sleeps. `array` is its array, and held by the caller.
+    fn retry(array: &Array<Self>, mut io: Remap<Self>) {
         loop {
             // ORDERING: Acquire pairs with the release in `hot_add`, so that the table read below
             // has every path up to this number.
-            let newest = load_acquire(&this.newest);
+            let newest = load_acquire(&array.newest);
             let guard = rcu::read_lock();
-            let table = this.paths.dereference(&guard);
+            let table = array.paths.dereference(&guard);
             io.data_mut()
+                .history
                 .refresh(newest, |slot| Some(table.get(slot)?.number()));
-            let picked = this.pick(&guard, |usable| io.data().untried(usable));
+            let untried = || io.data().history.untried(array.usable());
+            let picked = array.pick(&guard, || table.highest(untried()));
             drop(guard);
-            let Some((path, untried)) = picked else {
-                // A path that came meanwhile may be in a slot that was tried: look again.
-                // ORDERING: As above.
-                if load_acquire(&this.newest) != newest {
-                    continue;
+            if let Some(path) = picked {
+                // A path that was added just now would not be known as tried: look again.
+                if !io.data().history.is_newer(path.number()) {
+                    let failfast = verdict::failfast(untried(), path.slot());
+                    return io.submit(path, failfast);
                 }
-                return io.end(status);
-            };
-            // A path that was added just now would not be known as tried: look again.
-            if !io.data().is_newer(path.number()) {
-                let failfast = verdict::failfast(untried, path.slot());
-                return io.submit(path, failfast);
+            } else if let Err(again) = Self::exhausted(array, io, newest) {
+                io = again;
+            } else {
+                return;
             }
         }
+    }
+
+    /// Ends or parks an I/O that has tried every path there was when `newest` was read.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if there is another by now.
+    fn exhausted(
+        array: &Array<Self>,
+        mut io: Remap<Self>,
+        newest: u32,
+    ) -> core::result::Result<(), Remap<Self>> {
+        let status = io.status();
+        let limits = array.settings.limits();
+        let now = array.now();
+        let mut state = array.state.lock();
+        let usable = array.usable();
+        // ORDERING: The number goes up before the path becomes usable, which takes the lock.
+        let others = array.newest.load(ordering::Relaxed) != newest
+            || !io.data().history.untried(usable).is_empty();
+        if others && !state.closed {
+            return Err(io);
+        }
+        if io.data().history.exhausted(usable) == Exhausted::Answer {
+            drop(state);
+            Self::answer(io, status);
+            return Ok(());
+        }
+        let was_open = state.parking.is_open();
+        let parked = if state.closed || io.op().nowait {
+            None
+        } else {
+            state.parking.park(io.data().parked, now, limits)
+        };
+        let Some(parked) = parked else {
+            if !state.parking.is_open() {
+                // If this was the last, it is the thread that opens it.
+                array.wake();
+            }
+            drop(state);
+            let status = if io.op().nowait && limits.timeout != 0 {
+                // It may come again to wait.
+                Status::Again
+            } else {
+                status.or_io_error()
+            };
+            io.end(status);
+            return Ok(());
+        };
+        let again = io.data().parked.ticket != 0;
+        *io.data_mut() = Progress {
+            history: History::new(newest),
+            parked,
+        };
+        Self::shelve(array, state, io, again);
+        if was_open && array.no_path.allow(c"md/multipath: no path") {
+            log!(
+                Alert,
+                array,
+                "no path works: I/O waits for one, up to {} ms",
+                limits.timeout
+            );
+        }
+        Ok(())
+    }
+
+    /// Puts an I/O on the shelf, for the first time or `again`. `array` is its array, and held by the
+    /// caller.
+    fn shelve(
+        array: &Array<Self>,
+        mut state: SpinLockIrqGuard<'_, State>,
+        io: Remap<Self>,
+        again: bool,
+    ) {
+        let ticket = io.data().parked.ticket;
+        let earlier = |other: &Progress| (ticket.wrapping_sub(other.parked.ticket) as i32) < 0;
+        // One that comes back belongs before those that came later. A probe is before all of them.
+        let first = again && state.shelf.first().is_some_and(earlier);
+        state.unsorted |= again && !first;
+        let lost = match state.shelf.push(io, first) {
+            Ok(reference) => {
+                drop(reference);
+                None
+            }
+            // There is one array only.
+            Err(io) => {
+                state.parking.ended(ticket);
+                Some(io)
+            }
+        };
+        let guard = rcu::read_lock();
+        let table = array.paths.dereference(&guard);
+        Self::set_preferred(array, &mut state, table);
+        drop(guard);
+        drop(state);
+        if let Some(io) = lost {
+            io.end(Status::IoErr);
+        }
+        // The thread keeps the time.
+        array.wake();
+    }
+
+    /// A bio has found no path to take, because others are parked: it goes behind them.
+    #[cold]
+    fn arrive(array: Ref<Array<Self>>, bio: Bio) {
+        let op = bio.op();
+        if op.nowait {
+            return bio.end(Status::Again);
+        }
+        if op.read_ahead {
+            return bio.end(Status::IoErr);
+        }
+        let this = array.clone();
+        // ORDERING: As in `retry`.
+        let progress = Progress::new(load_acquire(&this.newest));
+        let mut io = match Self::remap(array, bio, progress) {
+            Ok(io) => io,
+            Err((bio, status)) => return bio.end(status),
+        };
+        let limits = this.settings.limits();
+        let now = this.now();
+        let mut state = this.state.lock();
+        let arrival = match state.closed {
+            true => Arrival::Full,
+            false => state.parking.arrive(now, limits),
+        };
+        match arrival {
+            Arrival::Retry => {
+                drop(state);
+                Self::retry(&this, io);
+            }
+            Arrival::Full => {
+                drop(state);
+                io.end(Status::IoErr);
+            }
+            Arrival::Park(parked) => {
+                io.data_mut().parked = parked;
+                Self::shelve(&this, state, io, false);
+            }
+        }
+    }
+
+    /// Makes an I/O of a bio that is perhaps to be parked. To wait for memory that the parked I/Os
+    /// have would be to wait for a path, with the array's `active_io` held, so that none could be
+    /// added. It tries for a second.
+    fn remap(
+        array: Ref<Array<Self>>,
+        mut bio: Bio,
+        progress: Progress,
+    ) -> core::result::Result<Remap<Self>, (Bio, Status)> {
+        const TRIES: u32 = 50;
+        for _ in 0..TRIES {
+            match Remap::new(array.clone(), bio, Memory::Try, progress) {
+                Err((back, Status::Resource)) => bio = back,
+                result => return result,
+            }
+            fsleep(Delta::from_millis(20));
+        }
+        Err((bio, Status::Resource))
+    }
+
+    /// Sends what failed elsewhere, or keeps it where it has to wait. Says when the next has waited
+    /// long enough.
+    fn resend(array: &Array<Self>) -> Option<Ms> {
+        let hold = array.settings.hold();
+        let mut waiting = array.retries.take();
+        while let Some(io) = waiting.pop() {
+            if hold != 0 && io.op().changes_data() {
+                let now = array.now();
+                let ticket = io.data().parked.ticket;
+                array.state.lock().parking.held(ticket, now);
+                array.retries.hold(io, now);
+            } else {
+                Self::retry(array, io);
+            }
+        }
+        loop {
+            match array.retries.due(array.now(), hold) {
+                Held::Due(io) => Self::retry(array, io),
+                Held::Later(left) => return Some(left),
+                Held::Nothing => return None,
+            }
+        }
+    }
+
+    /// Ends or sends what is parked, as far as it is time for that, and some of it at a time. Says
+    /// when it will be time again.
+    fn unpark(array: &Counted<Array<Self>>) -> Option<Ms> {
+        const BATCH: u32 = 64;
+        for _ in 0..BATCH {
+            Self::sort(array);
+            // While the array is quiesced nothing is sent.
+            let sender = array.get(&rcu::read_lock());
+            let limits = array.settings.limits();
+            let now = array.now();
+            let (step, io, opened) = {
+                let mut state = array.state.lock();
+                let was_open = state.parking.is_open();
+                let first = state.shelf.first().map(|progress| progress.parked);
+                let step = state.parking.step(now, first, sender.is_some(), limits);
+                let io = match step {
+                    Step::Expire | Step::Send => state.shelf.pop(),
+                    Step::Sleep(_) => None,
+                };
+                let opened = state.parking.is_open() && !was_open;
+                if opened {
+                    let guard = rcu::read_lock();
+                    Self::set_preferred(array, &mut state, array.paths.dereference(&guard));
+                }
+                (step, io, opened)
+            };
+            if opened && array.no_path.allow(c"md/multipath: no path") {
+                log!(Info, array, "no I/O waits for a path any more");
+            }
+            match (step, io, sender) {
+                (Step::Sleep(limit), ..) => return limit,
+                (Step::Send, Some(io), Some(sender)) => match io.resume(sender) {
+                    Ok(io) => Self::retry(array, io),
+                    // There is one array only.
+                    Err((io, _)) => io.end(Status::IoErr),
+                },
+                (_, Some(io), _) => {
+                    if array.no_path.allow(c"md/multipath: no path") {
+                        log!(Alert, array, "no path came in time: I/O fails");
+                    }
+                    let status = io.status();
+                    io.end(status.or_io_error());
+                }
+                // What was on the shelf is gone: look again.
+                (_, None, _) => {}
+            }
+        }
+        // What failed meanwhile goes first.
+        Some(0)
+    }
+
+    /// Brings the parked I/Os into the order of their tickets. Only the thread does, and only the
+    /// thread takes from the shelf.
+    fn sort(array: &Array<Self>) {
+        let mut shelf = {
+            let mut state = array.state.lock();
+            if !core::mem::take(&mut state.unsorted) {
+                return;
+            }
+            state.shelf.take()
+        };
+        // There may be many; new ones come behind them meanwhile.
+        shelf.sort(|progress| progress.parked.ticket);
+        let mut state = array.state.lock();
+        let came = state.shelf.take();
+        let lost = shelf.append(came);
+        state.shelf = shelf;
+        drop(state);
+        // There is one array only: nothing is lost.
+        drop(lost);
     }
 
     /// Whether a device can be a path of an array whose other paths look like `geometry`.
@@ -291,35 +609,14 @@ impl Multipath {
     }
 }
 
-/// `path_policy`: how the usable paths share the array's I/O.
-struct PathPolicy;
-
-impl Setting<Multipath> for PathPolicy {
-    const NAME: &'static CStr = c"path_policy";
-
-    fn show(array: &Array<Multipath>, out: &mut Formatter<'_>) -> Result {
-        // ORDERING: A setting stands alone; any order does.
-        let policy = Policy::from_number(load_relaxed(&array.policy));
-        out.write_str(policy.name())?;
-        Ok(())
-    }
-
-    fn store(array: &Array<Multipath>, value: &str) -> Result {
-        let policy = Policy::from_name(value).ok_or(EINVAL)?;
-        // ORDERING: As in `show`.
-        array.policy.store(policy.number(), ordering::Relaxed);
-        Ok(())
-    }
-}
-
 impl Personality for Multipath {
     const NAME: &'static CStr = c"multipath";
     const LEVEL: i32 = -4;
     type Module = crate::Module;
-    const SETTINGS: &'static [Entry<Self>] = &[Entry::of::<PathPolicy>()];
+    const SETTINGS: &'static [Entry<Self>] = settings::ENTRIES;
 
     type Path = Path;
-    type PerIo = History;
+    type PerIo = Progress;
 
     fn run<'a>(
         mddev: &'a Mddev<Reconfig>,
@@ -382,17 +679,27 @@ impl Personality for Multipath {
         mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
         mddev.set_array_sectors(mddev.dev_sectors());
 
+        let preferred = table.highest(usable);
         let table = KBox::new(table, GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
+            preferred: Atomic::new(preferred.bits()),
             usable: Atomic::new(usable.bits()),
             newest: Atomic::new(0),
-            policy: Atomic::new(Policy::default().number()),
+            settings: Settings::new(),
             turns: PerCpu::new()?,
             chosen: PerCpu::new()?,
             paths <- Pointer::new(table),
             retries <- Retries::new(),
-            state <- new_spinlock_irq!(()),
+            state <- new_spinlock_irq!(State {
+                parking: Parking::new(),
+                shelf: Shelf::new(),
+                unsorted: false,
+                closed: false,
+                no_scan: false,
+            }),
+            epoch: Instant::now(),
             last_path <- RateLimit::new(),
+            no_path <- RateLimit::new(),
             refusals <- RateLimit::new(),
         }? Error))
     }
@@ -409,25 +716,34 @@ impl Personality for Multipath {
     }
 
     fn stop(array: &Array<Self>) {
-        let mut waiting = array.retries.close();
-        while let Some(io) = waiting.pop() {
-            let status = io.status();
-            io.end(status);
+        for mut list in array.retries.close() {
+            while let Some(io) = list.pop() {
+                let status = io.status();
+                io.end(status);
+            }
         }
+        let shelf = {
+            let mut state = array.state.lock();
+            state.closed = true;
+            state.shelf.take()
+        };
+        // What is on it ends with an error.
+        drop(shelf);
         array.paths.dereference(&rcu::read_lock()).close();
     }
 
     #[inline]
     fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: rcu::Guard) {
-        let Some((path, usable)) = array.pick(&guard, |usable| usable) else {
-            return bio.end(Status::IoErr);
+        let Some(path) = array.pick(&guard, || array.preferred()) else {
+            drop(guard);
+            return Self::arrive(array, bio);
         };
         drop(guard);
-        let failfast = verdict::failfast(usable, path.slot());
+        let failfast = verdict::failfast(array.usable(), path.slot());
         // ORDERING: Acquire, and after the path was picked, so that its number is not higher; see
         // `History::new`.
-        let history = History::new(load_acquire(&array.newest));
-        match Remap::new(array, bio, history) {
+        let progress = Progress::new(load_acquire(&array.newest));
+        match Remap::new(array, bio, Memory::Wait, progress) {
             Ok(io) => io.submit(path, failfast),
             Err((bio, status)) => bio.end(status),
         }
@@ -439,16 +755,21 @@ impl Personality for Multipath {
             return Self::failed(io, path, status);
         }
         drop(path);
-        if !io.data().suspects().is_empty() {
-            Self::convict(io.array(), io.data());
+        if !io.data().is_plain() {
+            Self::succeeded(&io);
         }
         io.end(status);
     }
 
-    fn thread(array: &Array<Self>) {
-        let mut waiting = array.retries.take();
-        while let Some(io) = waiting.pop() {
-            Self::retry(io);
+    fn thread(array: &Counted<Array<Self>>) -> Option<Delta> {
+        let held = Self::resend(array);
+        let parked = Self::unpark(array);
+        match [held, parked].into_iter().flatten().min()? {
+            0 => {
+                array.wake();
+                None
+            }
+            next => Some(Delta::from_millis(next.into())),
         }
     }
 
@@ -472,14 +793,14 @@ impl Personality for Multipath {
         };
 
         let failure = {
-            let _state = array.state.lock();
+            let mut state = array.state.lock();
             let failure = slots::fail(array.usable(), slot);
             match failure {
                 // It may be on its way in: `hot_add` looks at the flag under the same lock.
                 Failure::NotUsed => rdev.set(Flag::Faulty),
                 Failure::Last => {}
                 Failure::Failed(left) => {
-                    array.set_usable(array.mddev(), table.len(), left);
+                    Self::set_usable(array, &mut state, table, left);
                     rdev.clear(Flag::InSync);
                     rdev.set(Flag::Faulty);
                 }
@@ -554,13 +875,18 @@ impl Personality for Multipath {
         array.newest.store(number, ordering::Release);
 
         let usable = {
-            let _state = array.state.lock();
+            let guard = rcu::read_lock();
+            let table = array.paths.dereference(&guard);
+            let mut state = array.state.lock();
             if rdev.test(Flag::Faulty) {
                 None
             } else {
                 let usable = array.usable().with(Slots::one(slot));
                 rdev.set(Flag::InSync);
-                array.set_usable(mddev, count, usable);
+                Self::set_usable(array, &mut state, table, usable);
+                if state.parking.path_came() {
+                    array.wake();
+                }
                 Some(usable)
             }
         };

@@ -9,14 +9,31 @@ use crate::bindings;
 use core::{mem::ManuallyDrop, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
+pub(crate) mod chain;
 pub(crate) mod op;
 pub(crate) mod status;
 
-pub(crate) use op::Op;
+pub(crate) use chain::Chain;
+pub(crate) use op::{Kind, Op};
 pub(crate) use status::Status;
 
-// `Status` is written without the kernel's headers; they must agree.
+// `Kind` and `Status` are written without the kernel's headers; they must agree.
 const _: () = {
+    assert!(Kind::Read.to_raw() as u32 == bindings::req_op_REQ_OP_READ);
+    assert!(Kind::Write.to_raw() as u32 == bindings::req_op_REQ_OP_WRITE);
+    assert!(Kind::Flush.to_raw() as u32 == bindings::req_op_REQ_OP_FLUSH);
+    assert!(Kind::Discard.to_raw() as u32 == bindings::req_op_REQ_OP_DISCARD);
+    assert!(Kind::SecureErase.to_raw() as u32 == bindings::req_op_REQ_OP_SECURE_ERASE);
+    assert!(Kind::ZoneAppend.to_raw() as u32 == bindings::req_op_REQ_OP_ZONE_APPEND);
+    assert!(Kind::WriteZeroes.to_raw() as u32 == bindings::req_op_REQ_OP_WRITE_ZEROES);
+    assert!(Kind::ZoneOpen.to_raw() as u32 == bindings::req_op_REQ_OP_ZONE_OPEN);
+    assert!(Kind::ZoneClose.to_raw() as u32 == bindings::req_op_REQ_OP_ZONE_CLOSE);
+    assert!(Kind::ZoneFinish.to_raw() as u32 == bindings::req_op_REQ_OP_ZONE_FINISH);
+    assert!(Kind::ZoneReset.to_raw() as u32 == bindings::req_op_REQ_OP_ZONE_RESET);
+    assert!(Kind::ZoneResetAll.to_raw() as u32 == bindings::req_op_REQ_OP_ZONE_RESET_ALL);
+    assert!(Kind::DriverIn.to_raw() as u32 == bindings::req_op_REQ_OP_DRV_IN);
+    assert!(Kind::DriverOut.to_raw() as u32 == bindings::req_op_REQ_OP_DRV_OUT);
+    assert!(bindings::REQ_OP_MASK == u8::MAX as u32);
     assert!(Status::Ok.to_raw() == bindings::BLK_STS_OK);
     assert!(Status::NotSupp.to_raw() == bindings::BLK_STS_NOTSUPP);
     assert!(Status::Timeout.to_raw() == bindings::BLK_STS_TIMEOUT);
@@ -80,6 +97,16 @@ impl Bio {
     fn opf(&self) -> bindings::blk_opf_t {
         // SAFETY: By invariant 1 the bio is valid.
         unsafe { (*self.as_raw()).bi_opf }
+    }
+
+    /// What the bio does.
+    pub(crate) fn op(&self) -> Op {
+        let opf = self.opf();
+        Op {
+            kind: Kind::from_opf(opf),
+            read_ahead: opf & bindings::REQ_RAHEAD != 0,
+            nowait: opf & bindings::REQ_NOWAIT != 0,
+        }
     }
 
     /// The submitter must not be made to sleep.

@@ -12,6 +12,7 @@
 //! |---|---|---|
 //! | md core (`mddev->private`) | the array itself | `->free` |
 //! | an I/O in flight ([`Remap`]) | a [`Ref`] to the array and one to its path | it ends |
+//! | an I/O on a [`Shelf`] | the bio set alone: nobody waits for it | it ends or is taken back |
 //! | a path of the driver | a [`Member`], which md core must not free | it is dropped |
 //!
 //! `->quiesce` and `->free` wait for the references to the array, so that the mddev, the array, its
@@ -26,10 +27,11 @@ pub(crate) mod io;
 pub(crate) mod mddev;
 pub(crate) mod personality;
 pub(crate) mod rdev;
+pub(crate) mod thread;
 
 pub(crate) use array::Array;
 pub(crate) use attribute::{Entry, Setting};
-pub(crate) use io::{List, Path, Remap};
+pub(crate) use io::{List, Memory, Path, Remap, Shelf};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};
 pub(crate) use rdev::{Flag, Member, Members, Rdev};

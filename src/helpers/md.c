@@ -2,19 +2,19 @@
 
 #include "md.h"
 
-void md_multipath_helper_md_wakeup_thread(struct mddev *mddev)
+void md_multipath_helper_md_assign_thread(struct md_thread __rcu **place, struct md_thread *thread)
 {
-	md_wakeup_thread(mddev->thread);
+	rcu_assign_pointer(*place, thread);
+}
+
+void md_multipath_helper_md_wakeup_thread(struct md_thread __rcu **place)
+{
+	md_wakeup_thread(*place);
 }
 
 void md_multipath_helper_mddev_check_write_zeroes(struct mddev *mddev, struct bio *bio)
 {
 	mddev_check_write_zeroes(mddev, bio);
-}
-
-void md_multipath_helper_mddev_set_thread(struct mddev *mddev, struct md_thread *thread)
-{
-	rcu_assign_pointer(mddev->thread, thread);
 }
 
 void md_multipath_helper_mddev_trace_remap(struct mddev *mddev, struct bio *bio, sector_t sector)

@@ -2,12 +2,16 @@
 
 //! A path, and the table of them by slot.
 
-use super::slots::Slots;
+use super::slots::{self, Slots};
 use crate::abstractions::{
-    md::{self, Flag, Member},
+    md::{self, Flag, Member, Rdev},
+    once::load_relaxed,
     percpu_ref::{Counted, Idle},
 };
-use kernel::{prelude::*, sync::Arc};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Atomic, Arc},
+};
 
 /// A path to the disk: a member of the array in its slot.
 ///
@@ -17,11 +21,20 @@ pub(crate) struct Path {
     member: Member,
     /// Its number; see [`History`](super::verdict::History).
     number: u32,
+    /// I/O takes the paths of the highest priority. Changed under the array's `state`.
+    priority: Atomic<i32>,
 }
 
 impl Path {
+    /// The lowest priority.
+    pub(crate) const LOWEST: i32 = -1000;
+
     pub(crate) fn new(member: Member, number: u32) -> Result<Arc<Counted<Self>>> {
-        let path = Counted::new(Self { member, number })?;
+        let path = Counted::new(Self {
+            priority: Atomic::new(Self::first_priority(member.rdev())),
+            member,
+            number,
+        })?;
         Ok(Arc::new(path, GFP_KERNEL)?)
     }
 
@@ -31,6 +44,19 @@ impl Path {
 
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    /// What a path starts with: zero, or the lowest if it is marked as `write-mostly`.
+    fn first_priority(rdev: &Rdev) -> i32 {
+        if rdev.test(Flag::WriteMostly) {
+            Self::LOWEST
+        } else {
+            0
+        }
+    }
+
+    pub(crate) fn priority(&self) -> i32 {
+        load_relaxed(&self.priority)
     }
 }
 
@@ -102,6 +128,13 @@ impl Table {
     #[inline]
     pub(crate) fn get(&self, slot: usize) -> Option<&Arc<Counted<Path>>> {
         self.slots.get(slot)?.as_ref()
+    }
+
+    /// Those of the slots whose paths have the highest priority.
+    pub(crate) fn highest(&self, slots: Slots) -> Slots {
+        slots::highest(slots, |slot| {
+            self.get(slot).map_or(Path::LOWEST, |path| path.priority())
+        })
     }
 
     /// The slots that have a path, working or not.

@@ -2,28 +2,69 @@
 
 //! I/Os that wait for the array's thread to send them down another path.
 
-use super::Multipath;
+use super::{
+    parking::{since, Ms, Parked},
+    verdict::History,
+    Multipath,
+};
 use crate::abstractions::md::{List, Remap};
 use kernel::{new_spinlock_irq, prelude::*, sync::SpinLockIrq};
 
-/// The retry list of an array.
+/// What the driver keeps of an I/O.
+#[derive(Clone, Copy)]
+pub(crate) struct Progress {
+    pub(crate) history: History,
+    pub(crate) parked: Parked,
+}
+
+impl Progress {
+    /// That of a new I/O; see [`History::new`].
+    #[inline]
+    pub(crate) const fn new(known: u32) -> Self {
+        Self {
+            history: History::new(known),
+            parked: Parked { ticket: 0, at: 0 },
+        }
+    }
+
+    /// Whether nothing depends on how it ends.
+    #[inline]
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.history.suspects().is_empty() && self.parked.ticket == 0
+    }
+}
+
+/// The retry list of an array, and what has to wait before its retry.
 #[pin_data]
 pub(crate) struct Retries {
     #[pin]
-    list: SpinLockIrq<State>,
+    lists: SpinLockIrq<Lists>,
 }
 
-struct State {
+struct Lists {
     waiting: List<Multipath>,
+    /// In the order of `held_at`.
+    held: List<Multipath>,
     /// The thread has ended: nobody would look.
     closed: bool,
+}
+
+/// What is held, now.
+pub(crate) enum Held {
+    /// This one has waited long enough.
+    Due(Remap<Multipath>),
+    /// The next has so long to wait.
+    Later(Ms),
+    /// There is none.
+    Nothing,
 }
 
 impl Retries {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
-            list <- new_spinlock_irq!(State {
+            lists <- new_spinlock_irq!(Lists {
                 waiting: List::new(),
+                held: List::new(),
                 closed: false,
             }),
         })
@@ -35,23 +76,42 @@ impl Retries {
     ///
     /// Gives it back if the list was closed.
     pub(crate) fn push(&self, io: Remap<Multipath>) -> core::result::Result<(), Remap<Multipath>> {
-        let mut state = self.list.lock();
-        if state.closed {
+        let mut lists = self.lists.lock();
+        if lists.closed {
             return Err(io);
         }
-        state.waiting.push(io);
+        lists.waiting.push(io);
         Ok(())
     }
 
     /// Takes all that is waiting.
     pub(crate) fn take(&self) -> List<Multipath> {
-        self.list.lock().waiting.take()
+        self.lists.lock().waiting.take()
     }
 
-    /// Takes all that is waiting, and lets nothing more in.
-    pub(crate) fn close(&self) -> List<Multipath> {
-        let mut state = self.list.lock();
-        state.closed = true;
-        state.waiting.take()
+    /// Keeps an I/O for later. Only the thread does.
+    pub(crate) fn hold(&self, mut io: Remap<Multipath>, now: Ms) {
+        io.data_mut().history.held_at = now;
+        self.lists.lock().held.push(io);
+    }
+
+    /// Takes the first of the held, if it has waited for `hold`.
+    pub(crate) fn due(&self, now: Ms, hold: Ms) -> Held {
+        let mut lists = self.lists.lock();
+        let Some(first) = lists.held.first() else {
+            return Held::Nothing;
+        };
+        let waited = since(now, first.history.held_at);
+        if waited < hold {
+            return Held::Later(hold - waited);
+        }
+        lists.held.pop().map_or(Held::Nothing, Held::Due)
+    }
+
+    /// Takes all that is waiting or held, and lets nothing more in.
+    pub(crate) fn close(&self) -> [List<Multipath>; 2] {
+        let mut lists = self.lists.lock();
+        lists.closed = true;
+        [lists.waiting.take(), lists.held.take()]
     }
 }

@@ -75,6 +75,11 @@ impl Slots {
         Self(self.0 & !other.0)
     }
 
+    /// The slots that are in both sets.
+    pub(crate) const fn common(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The lowest slot.
     #[inline]
     pub(crate) const fn first(self) -> Option<usize> {
@@ -129,6 +134,22 @@ pub(crate) const fn fail(usable: Slots, slot: usize) -> Failure {
     } else {
         Failure::Failed(left)
     }
+}
+
+/// Those of the slots that have the highest priority among them.
+pub(crate) fn highest(slots: Slots, priority: impl Fn(usize) -> i32) -> Slots {
+    let mut best = Slots::NONE;
+    let mut top = i32::MIN;
+    for slot in slots.iter() {
+        let priority = priority(slot);
+        if priority > top || best.is_empty() {
+            top = priority;
+            best = Slots::one(slot);
+        } else if priority == top {
+            best = best.with(Slots::one(slot));
+        }
+    }
+    best
 }
 
 /// The slot for a new path: the one it had before if that is free, else the first free one.

@@ -3,7 +3,7 @@
 //! What a failed I/O says about the path it failed on, and where it goes from there. Plain
 //! functions over plain data that depend on `core` alone.
 
-use super::slots::Slots;
+use super::{parking::Ms, slots::Slots};
 use crate::abstractions::bio::{Op, Status};
 
 /// What is to be done with an I/O that came back from a path.
@@ -47,6 +47,15 @@ pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
     }
 }
 
+/// What it means that an I/O has no path left to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exhausted {
+    /// A path that is still in use has failed it as well, and may be right: it is the disk's answer.
+    Answer,
+    /// No path that is left works.
+    NoPath,
+}
+
 /// What an I/O remembers of the paths it failed on.
 ///
 /// A slot may get another path while an I/O is under way. Each path that enters a slot gets a
@@ -57,6 +66,8 @@ pub(crate) struct History {
     tried: Slots,
     suspects: Slots,
     known: u32,
+    /// Since when it has waited for its retry, if it is one that has to.
+    pub(crate) held_at: Ms,
 }
 
 impl History {
@@ -67,6 +78,7 @@ impl History {
             tried: Slots::NONE,
             suspects: Slots::NONE,
             known,
+            held_at: 0,
         }
     }
 
@@ -100,6 +112,15 @@ impl History {
     /// Which of these the I/O has not tried.
     pub(crate) const fn untried(&self, usable: Slots) -> Slots {
         usable.without(self.tried)
+    }
+
+    /// What to make of it when none of the usable is left to try.
+    pub(crate) const fn exhausted(&self, usable: Slots) -> Exhausted {
+        if self.suspects.common(usable).is_empty() {
+            Exhausted::NoPath
+        } else {
+            Exhausted::Answer
+        }
     }
 
     /// The paths that success on another path convicts.

@@ -591,6 +591,8 @@ clean_once() {
 		dmsetup --noudevsync remove "$name" || :
 	done
 	for place in /sys/block/md*; do
+		# What waits for a path would keep it from stopping.
+		[ ! -e "$place/md/no_path_timeout_ms" ] || echo 0 >"$place/md/no_path_timeout_ms" || :
 		[ ! -e "$place" ] || mdadm --quiet --stop "/dev/${place##*/}" || :
 	done
 	for place in /sys/block/loop*/loop; do

@@ -7,6 +7,7 @@ use super::{
     mddev::{Io, Mddev},
     personality::Personality,
     rdev::Members,
+    thread::Thread,
 };
 use crate::{
     abstractions::{
@@ -31,8 +32,10 @@ const RESERVE: u32 = 16;
 pub(crate) struct Array<P: Personality> {
     mddev: NonNull<bindings::mddev>,
     members: Arc<Members>,
+    pub(super) bios: Arc<BioSet>,
+    /// Runs [`Personality::thread`].
     #[pin]
-    pub(super) bios: BioSet,
+    pub(super) thread: Thread,
     #[pin]
     data: P,
 }
@@ -60,9 +63,14 @@ impl<P: Personality> Array<P> {
         try_pin_init!(Self {
             mddev,
             members,
-            // SAFETY: Every bio of the set is the clone of a `Remap`, which holds a reference to
-            // the array until the clone is freed; by the second requirement none is left then.
-            bios <- unsafe { BioSet::new(RESERVE, size_of::<Pad<P>>()) },
+            bios: {
+                // SAFETY: Every bio of the set is the clone of a `Remap` or of a `Shelved`. Until
+                // the clone is freed the one holds a reference to the array, which by the second
+                // requirement keeps this reference to the set; the other holds one by itself.
+                let set = unsafe { BioSet::new(RESERVE, size_of::<Pad<P>>()) };
+                Arc::pin_init(set, GFP_KERNEL)?
+            },
+            thread <- Thread::none(),
             data <- data,
         }? Error)
     }
@@ -89,6 +97,11 @@ impl<P: Personality> Array<P> {
     /// The name of the array's disk, such as `md0`.
     pub(crate) fn name(&self) -> &CStr {
         self.mddev().name()
+    }
+
+    /// Wakes the thread that runs [`Personality::thread`]. Any context.
+    pub(crate) fn wake(&self) {
+        self.thread.wake();
     }
 
     /// What the array's members are counted in.

@@ -9,11 +9,15 @@
 //! else that the I/O needs in the front pad. It is had from [`Remap::new`], given to the block
 //! layer by [`Remap::submit`], comes back in [`Personality::complete`], and may then be ended or
 //! kept in a [`List`] and submitted again. In flight nobody but the block layer has it.
+//!
+//! A `Remap` holds a reference to its array, so that the array cannot stop before it has ended. An
+//! I/O that may have to wait for long is put on a [`Shelf`] instead, as a [`Shelved`], for which
+//! nobody waits.
 
 use super::{array::Array, personality::Personality, rdev::Member};
 use crate::{
     abstractions::{
-        bio::{Bio, Op, Status},
+        bio::{Bio, BioSet, Chain, Op, Status},
         percpu_ref::{Idle, Ref},
     },
     bindings,
@@ -22,7 +26,7 @@ use core::{
     mem::ManuallyDrop,
     ptr::{self, NonNull},
 };
-use kernel::{ffi::c_ulong, prelude::*};
+use kernel::{ffi::c_ulong, prelude::*, sync::Arc};
 
 /// A way to the disk: something that owns a [`Member`].
 pub(crate) trait Path: Idle {
@@ -30,9 +34,19 @@ pub(crate) trait Path: Idle {
     fn member(&self) -> &Member;
 }
 
+/// How the memory for an I/O is had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Waited for, unless the submitter forbids it.
+    Wait,
+    /// If there is some.
+    Try,
+}
+
 /// What stands in front of a clone.
 ///
-/// A clone's `Pad` is initialised as long as there is a [`Remap`] for it or it is in flight.
+/// A clone's `Pad` is initialised as long as there is a [`Remap`] for it or it is in flight. On a
+/// [`Shelf`] all but `array` is.
 pub(super) struct Pad<P: Personality> {
     original: Bio,
     /// When the original was accounted as started, in jiffies; zero if it was not.
@@ -41,7 +55,7 @@ pub(super) struct Pad<P: Personality> {
     path: Option<Ref<P::Path>>,
     data: P::PerIo,
     /// Dropped last: the array, and all that belongs to it, may go with it.
-    array: Ref<Array<P>>,
+    array: ManuallyDrop<Ref<Array<P>>>,
 }
 
 /// An I/O that is not in flight: linear, so that it is submitted or ended and not forgotten.
@@ -50,7 +64,8 @@ pub(super) struct Pad<P: Personality> {
 ///
 /// 1. `clone` points to a clone allocated from the bio set of the array in its pad, and the pad is
 ///    initialised.
-/// 2. The clone is not in flight and in no list; nobody but the owner of this value uses it.
+/// 2. The clone is not in flight and in no list, and its `bi_next` is null; nobody but the owner of
+///    this value uses it.
 pub(crate) struct Remap<P: Personality> {
     clone: NonNull<bindings::bio>,
     _pad: core::marker::PhantomData<Pad<P>>,
@@ -60,17 +75,19 @@ pub(crate) struct Remap<P: Personality> {
 unsafe impl<P: Personality> Send for Remap<P> {}
 
 impl<P: Personality> Remap<P> {
-    /// Clones `original`, which is accounted to the array's disk from now on. Sleeps, unless the
-    /// submitter forbids it.
+    /// Clones `original`, which is accounted to the array's disk from now on. Sleeps if `memory` and
+    /// the submitter allow it.
     ///
     /// # Errors
     ///
     /// Gives `original` back, with the status to end it with:
     /// - [`Status::Again`]: sleeping would be needed, and the submitter forbids it.
-    /// - [`Status::Resource`]: no memory for a copy of the integrity or encryption context.
+    /// - [`Status::Resource`]: sleeping would be needed, and `memory` forbids it; or there is no
+    ///   memory for a copy of the integrity or encryption context.
     pub(crate) fn new(
         array: Ref<Array<P>>,
         original: Bio,
+        memory: Memory,
         data: P::PerIo,
     ) -> core::result::Result<Self, (Bio, Status)> {
         // The bio set lays the pad out before the clone, which is aligned to eight bytes.
@@ -78,6 +95,8 @@ impl<P: Personality> Remap<P> {
 
         let (gfp, refusal) = if original.is_nowait() {
             (bindings::GFP_NOWAIT, Status::Again)
+        } else if memory == Memory::Try {
+            (bindings::GFP_NOWAIT, Status::Resource)
         } else {
             (bindings::GFP_NOIO, Status::Resource)
         };
@@ -91,7 +110,7 @@ impl<P: Personality> Remap<P> {
         let pad = Pad {
             started: start_accounting(&original),
             original,
-            array,
+            array: ManuallyDrop::new(array),
             path: None,
             data,
         };
@@ -130,7 +149,7 @@ impl<P: Personality> Remap<P> {
 
     /// A reference to the array, for when it is needed beyond the I/O.
     pub(crate) fn array_ref(&self) -> Ref<Array<P>> {
-        self.pad().array.clone()
+        Ref::clone(&self.pad().array)
     }
 
     /// The driver's own part.
@@ -145,12 +164,7 @@ impl<P: Personality> Remap<P> {
 
     /// What the I/O does.
     pub(crate) fn op(&self) -> Op {
-        let original = self.pad().original.as_raw();
-        // SAFETY: The original is valid until it is ended.
-        let opf = unsafe { (*original).bi_opf };
-        Op {
-            read_ahead: opf & bindings::REQ_RAHEAD != 0,
-        }
+        self.pad().original.op()
     }
 
     /// How the clone ended the last time it was submitted.
@@ -225,17 +239,11 @@ impl<P: Personality> Remap<P> {
 
     /// Ends the original, and with it the I/O. Any context.
     pub(crate) fn end(self, status: Status) {
-        let clone = ManuallyDrop::new(self).clone.as_ptr();
-        // SAFETY: By invariant 1 the pad is initialised; it is not used after this.
-        let pad = unsafe { Self::pad_of(clone).read() };
-        // SAFETY: By invariants 1 and 2 the clone is valid and nobody else uses it. The array in
-        // `pad`, and thereby the set, is still held.
-        unsafe { bindings::bio_put(clone) };
-        if pad.started != 0 {
-            end_accounting(&pad.original, pad.started);
-        }
-        pad.original.end(status);
-        // The reference to the array goes last, as the rest of the pad is dropped.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: By invariant 1 the pad is initialised; the field is not used after this.
+        let _array = unsafe { ManuallyDrop::take(&mut this.pad_mut().array) };
+        // SAFETY: By invariants 1 and 2; `_array` holds the set until the end of this function.
+        unsafe { end_clone::<P>(this.clone, status) };
     }
 }
 
@@ -249,6 +257,26 @@ impl<P: Personality> Drop for Remap<P> {
         };
         this.end(Status::IoErr);
     }
+}
+
+/// Ends the original of a clone, and frees the clone. Any context.
+///
+/// # Safety
+///
+/// - `clone` is a valid clone, not in flight, and used by nobody else from here on.
+/// - Its pad is initialised but for the reference to the array, and the set that it came from stays
+///   until this returns.
+#[inline]
+unsafe fn end_clone<P: Personality>(clone: NonNull<bindings::bio>, status: Status) {
+    // SAFETY: By the safety requirements; the pad is not used after this.
+    let pad = unsafe { Remap::<P>::pad_of(clone.as_ptr()).read() };
+    // SAFETY: By the safety requirements.
+    unsafe { bindings::bio_put(clone.as_ptr()) };
+    if pad.started != 0 {
+        end_accounting(&pad.original, pad.started);
+    }
+    pad.original.end(status);
+    // The rest of the pad is dropped here, without the reference to the array.
 }
 
 /// Makes a clone that has been in flight as good as new, without an allocation.
@@ -344,56 +372,42 @@ fn end_accounting(bio: &Bio, started: c_ulong) {
 ///
 /// # Invariants
 ///
-/// 1. `head` and `tail` are the ends of a chain of clones linked by `bi_next`, or both null.
-/// 2. Each clone in it is what a [`Remap`] was made of: the list owns it.
+/// 1. What is in `chain` are clones of which [`Remap`]s were made: the list owns them as such.
 pub(crate) struct List<P: Personality> {
-    head: *mut bindings::bio,
-    tail: *mut bindings::bio,
+    chain: Chain,
     _owns: core::marker::PhantomData<Remap<P>>,
 }
-
-// SAFETY: The list owns `Remap`s, which are `Send`.
-unsafe impl<P: Personality> Send for List<P> {}
 
 impl<P: Personality> List<P> {
     /// Makes an empty list.
     pub(crate) const fn new() -> Self {
-        // INVARIANT: 1 and 2, for nothing.
+        // INVARIANT: 1, for nothing.
         Self {
-            head: ptr::null_mut(),
-            tail: ptr::null_mut(),
+            chain: Chain::new(),
             _owns: core::marker::PhantomData,
         }
     }
 
     /// Appends an I/O.
     pub(crate) fn push(&mut self, io: Remap<P>) {
-        let clone = ManuallyDrop::new(io).clone.as_ptr();
-        // SAFETY: The clone is valid and owned here.
-        unsafe { (*clone).bi_next = ptr::null_mut() };
-        if self.tail.is_null() {
-            self.head = clone;
-        } else {
-            // SAFETY: By invariants 1 and 2 the tail is a valid clone, owned here.
-            unsafe { (*self.tail).bi_next = clone };
-        }
-        // INVARIANT: 1, as the new clone is linked and the last; 2, as it came from a `Remap`.
-        self.tail = clone;
+        // INVARIANT: 1, directly.
+        // SAFETY: By the invariants of `Remap` the clone is valid and owned here.
+        unsafe { self.chain.push(ManuallyDrop::new(io).clone) };
     }
 
     /// Takes the first I/O.
     pub(crate) fn pop(&mut self) -> Option<Remap<P>> {
-        let clone = NonNull::new(self.head)?;
-        // SAFETY: By invariants 1 and 2 the head is a valid clone, owned here.
-        self.head = unsafe { clone.as_ref() }.bi_next;
-        if self.head.is_null() {
-            self.tail = ptr::null_mut();
-        }
-        // INVARIANT: Both of `Remap` by invariant 2, as the clone has left the list.
+        // INVARIANT: Both of `Remap` by invariant 1, as the clone has left the chain.
         Some(Remap {
-            clone,
+            clone: self.chain.pop()?,
             _pad: core::marker::PhantomData,
         })
+    }
+
+    /// The driver's part of the first I/O.
+    pub(crate) fn first(&self) -> Option<&P::PerIo> {
+        // SAFETY: By invariant 1 the clone has a pad with data, borrowed through `self` only.
+        Some(unsafe { data_of::<P>(self.chain.first()?) })
     }
 
     /// Takes all, and leaves the list empty.
@@ -403,6 +417,201 @@ impl<P: Personality> List<P> {
 }
 
 impl<P: Personality> Drop for List<P> {
+    fn drop(&mut self) {
+        while let Some(io) = self.pop() {
+            io.end(Status::IoErr);
+        }
+    }
+}
+
+/// The driver's part of an I/O.
+///
+/// # Safety
+///
+/// - `clone` is valid for `'a`, and so are the data in its pad, which nobody changes meanwhile.
+unsafe fn data_of<'a, P: Personality>(clone: NonNull<bindings::bio>) -> &'a P::PerIo {
+    // SAFETY: By the safety requirement.
+    unsafe { &(*Remap::<P>::pad_of(clone.as_ptr())).data }
+}
+
+/// An I/O off a [`Shelf`]: it holds no reference to its array, which may stop meanwhile. Linear,
+/// like a [`Remap`].
+///
+/// # Invariants
+///
+/// 1. `clone` points to a clone allocated from `bios`, and its pad is initialised but for the
+///    reference to the array.
+/// 2. The clone is not in flight and in no list; nobody but the owner of this value uses it.
+pub(crate) struct Shelved<P: Personality> {
+    clone: NonNull<bindings::bio>,
+    bios: Arc<BioSet>,
+    _pad: core::marker::PhantomData<Pad<P>>,
+}
+
+// SAFETY: As for `Remap`.
+unsafe impl<P: Personality> Send for Shelved<P> {}
+
+impl<P: Personality> Shelved<P> {
+    /// Takes the I/O back as one of `array`.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if it is not one of that array's.
+    pub(crate) fn resume(
+        self,
+        array: Ref<Array<P>>,
+    ) -> core::result::Result<Remap<P>, (Self, Ref<Array<P>>)> {
+        if !Arc::ptr_eq(&self.bios, &array.bios) {
+            return Err((self, array));
+        }
+        let clone = self.clone;
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: By invariant 1 this is a valid place in the pad, which holds no value now.
+        unsafe {
+            (&raw mut (*Remap::<P>::pad_of(clone.as_ptr())).array).write(ManuallyDrop::new(array))
+        };
+        // The reference to the set goes; `array` has one.
+        // SAFETY: `this` is not used, nor dropped, after this.
+        unsafe { ptr::drop_in_place(&mut this.bios) };
+        // INVARIANT: 1, as the pad is complete again, and the set is the array's; 2 by 2.
+        Ok(Remap {
+            clone,
+            _pad: core::marker::PhantomData,
+        })
+    }
+
+    /// How the clone ended the last time it was submitted; `Ok` if it was not.
+    pub(crate) fn status(&self) -> Status {
+        // SAFETY: By invariants 1 and 2 the clone is valid and nobody writes to it.
+        Status::from_raw(unsafe { self.clone.as_ref() }.bi_status)
+    }
+
+    /// Ends the original, and with it the I/O. Any context.
+    pub(crate) fn end(self, status: Status) {
+        let clone = self.clone;
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: By invariants 1 and 2; `bios` is dropped after this.
+        unsafe { end_clone::<P>(clone, status) };
+        // SAFETY: `this` is not used, nor dropped, after this.
+        unsafe { ptr::drop_in_place(&mut this.bios) };
+    }
+}
+
+impl<P: Personality> Drop for Shelved<P> {
+    fn drop(&mut self) {
+        kernel::pr_err_once!("an I/O was dropped before it was ended; it ends with an error\n");
+        // SAFETY: By invariants 1 and 2; `self` is gone after this but for `bios`, which is dropped
+        // then.
+        unsafe { end_clone::<P>(self.clone, Status::IoErr) };
+    }
+}
+
+/// A first-in first-out list of I/Os for which nobody waits, which needs no memory of its own.
+///
+/// Dropping it ends what is on it with an error.
+///
+/// # Invariants
+///
+/// 1. What is in `chain` are clones of which [`Shelved`]s can be made, from `bios`, which is there
+///    unless there is none of them: the shelf owns them as such.
+pub(crate) struct Shelf<P: Personality> {
+    chain: Chain,
+    bios: Option<Arc<BioSet>>,
+    _owns: core::marker::PhantomData<Shelved<P>>,
+}
+
+impl<P: Personality> Shelf<P> {
+    /// Makes an empty shelf.
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: 1, for nothing.
+        Self {
+            chain: Chain::new(),
+            bios: None,
+            _owns: core::marker::PhantomData,
+        }
+    }
+
+    /// Appends an I/O, or puts it before all others if it is to be the `first`. Gives the reference
+    /// to the array that it had, for the caller to drop, who may hold a lock that lies in the array.
+    ///
+    /// # Errors
+    ///
+    /// Gives it back if it is not of the same array as what is on the shelf.
+    pub(crate) fn push(
+        &mut self,
+        mut io: Remap<P>,
+        first: bool,
+    ) -> core::result::Result<Ref<Array<P>>, Remap<P>> {
+        let bios = io.array().bios.clone();
+        match &self.bios {
+            Some(own) if !Arc::ptr_eq(own, &bios) => return Err(io),
+            Some(_) => {}
+            None => self.bios = Some(bios),
+        }
+        // SAFETY: The pad is initialised; the field is not used until it is written anew.
+        let array = unsafe { ManuallyDrop::take(&mut io.pad_mut().array) };
+        // INVARIANT: 1, as the clone is from the set of its array.
+        let clone = ManuallyDrop::new(io).clone;
+        if first {
+            // SAFETY: By the invariants of `Remap` the clone is valid and owned here.
+            unsafe { self.chain.push_front(clone) };
+        } else {
+            // SAFETY: As above.
+            unsafe { self.chain.push(clone) };
+        }
+        Ok(array)
+    }
+
+    /// Takes the first I/O.
+    pub(crate) fn pop(&mut self) -> Option<Shelved<P>> {
+        let bios = self.bios.clone()?;
+        let clone = self.chain.pop()?;
+        // INVARIANT: 1 by invariant 1; 2, as it has left the chain.
+        Some(Shelved {
+            clone,
+            bios,
+            _pad: core::marker::PhantomData,
+        })
+    }
+
+    /// The driver's part of the first I/O.
+    pub(crate) fn first(&self) -> Option<&P::PerIo> {
+        // SAFETY: By invariant 1 the clone has a pad with data, borrowed through `self` only.
+        Some(unsafe { data_of::<P>(self.chain.first()?) })
+    }
+
+    /// Takes all, and leaves the shelf empty.
+    pub(crate) fn take(&mut self) -> Self {
+        core::mem::replace(self, Self::new())
+    }
+
+    /// Appends all of another shelf of the same array.
+    ///
+    /// # Errors
+    ///
+    /// Gives the other back if it is not of the same array.
+    pub(crate) fn append(&mut self, mut other: Self) -> core::result::Result<(), Self> {
+        match (&self.bios, &other.bios) {
+            (_, None) => return Ok(()),
+            (Some(own), Some(bios)) if !Arc::ptr_eq(own, bios) => return Err(other),
+            (_, Some(bios)) => self.bios = Some(bios.clone()),
+        }
+        // INVARIANT: 1, as both are of one set.
+        self.chain.append(&mut other.chain);
+        Ok(())
+    }
+
+    /// Brings the I/Os into the order of `key`, and leaves those of equal keys as they are. Keys
+    /// wrap: of two the one comes first from which fewer steps up lead to the other.
+    pub(crate) fn sort(&mut self, key: impl Fn(&P::PerIo) -> u32) {
+        self.chain.sort(|clone| {
+            // SAFETY: By invariant 1 the clone has a pad with data, borrowed through `self` only.
+            key(unsafe { data_of::<P>(clone) })
+        });
+    }
+}
+
+impl<P: Personality> Drop for Shelf<P> {
     fn drop(&mut self) {
         while let Some(io) = self.pop() {
             io.end(Status::IoErr);

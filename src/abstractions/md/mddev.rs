@@ -53,7 +53,7 @@ impl<C> Mddev<C> {
     }
 
     /// Tells md core that something about the members has changed, so that it writes the
-    /// superblocks and looks for paths to add and to remove. Wakes the array's thread.
+    /// superblocks and looks for paths to add and to remove. Wakes md core's thread.
     pub(crate) fn members_changed(&self) {
         // SAFETY: By invariant 1 the mddev is valid.
         let flags = unsafe { &raw mut (*self.as_raw()).sb_flags };
@@ -63,20 +63,17 @@ impl<C> Mddev<C> {
         self.request_recovery();
     }
 
-    /// Asks md core to look for members to add and to remove. Wakes the array's thread.
+    /// Asks md core to look for members to add and to remove. Wakes md core's thread. Any context.
     pub(crate) fn request_recovery(&self) {
         // SAFETY: By invariant 1 the mddev is valid.
         let recovery = unsafe { &raw mut (*self.as_raw()).recovery };
         let needed = bindings::recovery_flags_MD_RECOVERY_NEEDED as usize;
         // SAFETY: `recovery` is a word of bits that is changed by the bit helpers only.
         unsafe { bindings::set_bit(needed, recovery) };
-        self.wake_thread();
-    }
-
-    /// Wakes the array's thread; does nothing if there is none.
-    pub(crate) fn wake_thread(&self) {
-        // SAFETY: By invariant 1 the mddev is valid; the thread is looked up under RCU.
-        unsafe { bindings::md_wakeup_thread(self.as_raw()) };
+        // SAFETY: By invariant 1 the mddev is valid.
+        let thread = unsafe { &raw mut (*self.as_raw()).thread };
+        // SAFETY: The field is valid, and looked at under RCU; there may be no thread.
+        unsafe { bindings::md_wakeup_thread(thread) };
     }
 
     /// Sets how many slots have no working member, as md core and `mdadm` show it. The caller's
@@ -87,6 +84,23 @@ impl<C> Mddev<C> {
         let field = unsafe { &raw mut (*self.as_raw()).degraded };
         // SAFETY: The field is valid. C readers take no lock: the store must not be torn.
         unsafe { field.write_volatile(degraded) };
+    }
+
+    /// Forbids or allows the block layer to look for partitions on the array. It holds a lock while
+    /// it reads, for which everybody waits who opens the array. Any context.
+    pub(crate) fn set_partition_scan(&self, allowed: bool) {
+        // SAFETY: By invariant 1 the mddev is valid; `Personality` runs on arrays with a disk only.
+        let disk = unsafe { (*self.as_raw()).gendisk };
+        // SAFETY: The disk lives as long as the mddev.
+        let state = unsafe { &raw mut (*disk).state };
+        let bit = bindings::GD_SUPPRESS_PART_SCAN as usize;
+        if allowed {
+            // SAFETY: `state` is a word of bits that is changed by the bit helpers only.
+            unsafe { bindings::clear_bit(bit, state) };
+        } else {
+            // SAFETY: As above.
+            unsafe { bindings::set_bit(bit, state) };
+        }
     }
 
     /// Reports a member to md core as failed, which asks the personality's `error` what becomes

@@ -14,7 +14,8 @@
 //! | `resize`, `check_reshape` | ioctl, sysfs, worker | yes | `reconfig_mutex` |
 //! | `size` | ioctl, sysfs | yes | `reconfig_mutex` |
 //! | `quiesce` | ioctl, sysfs | yes | mostly `reconfig_mutex` |
-//! | the thread | itself | yes | nothing |
+//! | [`Personality::thread`] | a thread of its own | yes | nothing |
+//! | md core's thread | itself | yes | nothing |
 //!
 //! `make_request` returns before the I/O is done and keeps no `active_io` for it: what waits for
 //! `active_io` to drain, such as adding and removing members, never waits for a device.
@@ -25,6 +26,7 @@ use super::{
     io::{Path, Remap},
     mddev::{Mddev, Reconfig},
     rdev::{Members, Rdev},
+    thread,
 };
 use crate::{
     abstractions::{
@@ -42,6 +44,7 @@ use kernel::{
     seq_file::SeqFile,
     str::{as_char_ptr_in_const_context, CStr},
     sync::{rcu, Arc},
+    time::Delta,
     types::NotThreadSafe,
 };
 
@@ -78,8 +81,8 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// The array runs: its data are in place, I/O may come.
     fn started(array: &Array<Self>);
 
-    /// The array's thread has ended for good. The driver gives up every I/O that it keeps, and
-    /// keeps none from now on.
+    /// The array's thread has ended for good. The driver ends every I/O that it keeps, and keeps
+    /// none from now on.
     fn stop(array: &Array<Self>);
 
     /// Handles a bio. The guard is there to look for a path with, and has to be dropped before
@@ -89,8 +92,9 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// An I/O has come back from the path it was sent down. Any context.
     fn complete(io: Remap<Self>, path: Ref<Self::Path>, status: Status);
 
-    /// The array's thread was woken. Sleeps.
-    fn thread(array: &Array<Self>);
+    /// The array's thread was woken by [`Array::wake`], or has slept for as long as it was told to.
+    /// Says how long it may sleep now; without a limit it waits to be woken. Sleeps.
+    fn thread(array: &Counted<Array<Self>>) -> Option<Delta>;
 
     /// Writes the array's part of `/proc/mdstat`.
     fn status(array: &Array<Self>, seq: &SeqFile);
@@ -191,16 +195,22 @@ impl<P: Personality> Adapter<P> {
             unsafe { (*mddev).private = array.into_raw() };
             let name = P::NAME.as_char_ptr();
             // SAFETY: `mddev` outlives its thread: md core ends the thread before `free`.
-            let thread = unsafe { bindings::md_register_thread(Some(Self::thread), mddev, name) };
+            let thread =
+                unsafe { bindings::md_register_thread(Some(Self::housekeeping), mddev, name) };
             if thread.is_null() {
                 return Err(ENOMEM);
             }
+            // SAFETY: The mddev is valid, for this and the line after the next.
+            let place = unsafe { &raw mut (*mddev).thread };
             // SAFETY: Both are valid; from here on md core owns the thread.
-            unsafe { bindings::mddev_set_thread(mddev, thread) };
+            unsafe { bindings::md_assign_thread(place, thread) };
+            // SAFETY: `private` is set.
+            let array = unsafe { Array::<P>::of(mddev) };
+            // SAFETY: This is the only start; `free` stops the thread before the array goes.
+            unsafe { array.thread.start(mddev, Self::thread, c"retry") }?;
             // SAFETY: `private` is set, and stays so until `free`, which removes the files.
             unsafe { attribute::create::<P>(mddev) }?;
-            // SAFETY: `private` is set.
-            P::started(unsafe { Array::of(mddev) });
+            P::started(array);
             Ok(0)
         })
     }
@@ -208,12 +218,14 @@ impl<P: Personality> Adapter<P> {
     /// # Safety
     ///
     /// - `mddev` is valid, and `private` is its `private`; it ran `P`, or failed to start.
-    /// - I/O no longer comes in, the thread has ended, and `private` is not used after this.
+    /// - `reconfig_mutex` is held, I/O no longer comes in, and `private` is not used after this.
     unsafe extern "C" fn free(mddev: *mut bindings::mddev, private: *mut c_void) {
         // SAFETY: By the safety requirement.
         unsafe { attribute::remove::<P>(mddev) };
         // SAFETY: By the safety requirement, and as `run` had it from `into_raw`.
         let array: Counted<Array<P>> = unsafe { Counted::from_raw(private) };
+        // SAFETY: By the safety requirement; `run` started it for this mddev, if at all.
+        unsafe { array.thread.stop(mddev) };
         P::stop(&array);
         let members = array.members().clone();
         // Waits for the last I/O.
@@ -233,16 +245,24 @@ impl<P: Personality> Adapter<P> {
 
     /// # Safety
     ///
-    /// - `thread` is valid, and made by [`Self::run`].
+    /// - `thread` is the running thread, which [`Self::run`] has made.
     unsafe extern "C" fn thread(thread: *mut bindings::md_thread) {
         // SAFETY: By the safety requirement.
         let mddev = unsafe { (*thread).mddev };
-        // The driver's work comes first: `md_check_recovery` may write superblocks, and wait for a
-        // device that hangs.
         // SAFETY: The array is freed only after its thread has ended.
-        P::thread(unsafe { Array::of(mddev) });
-        // SAFETY: A thread's mddev is valid; this is the array's thread, which is where
-        // `md_check_recovery` is to be called.
+        let sleep = P::thread(unsafe { Array::of(mddev) });
+        // SAFETY: By the safety requirement.
+        unsafe { thread::set_sleep(thread, sleep) };
+    }
+
+    /// # Safety
+    ///
+    /// - `thread` is the mddev's own, made by [`Self::run`].
+    unsafe extern "C" fn housekeeping(thread: *mut bindings::md_thread) {
+        // SAFETY: By the safety requirement.
+        let mddev = unsafe { (*thread).mddev };
+        // SAFETY: A thread's mddev is valid; this is the thread in which `md_check_recovery` is to
+        // be called.
         unsafe { bindings::md_check_recovery(mddev) };
     }
 
@@ -364,6 +384,8 @@ impl<P: Personality> Adapter<P> {
             array.drain();
         } else {
             array.reopen();
+            // What it could not send meanwhile, it can now.
+            array.wake();
         }
     }
 }

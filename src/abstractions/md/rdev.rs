@@ -27,6 +27,8 @@ pub(crate) enum Flag {
     InSync,
     /// It failed, and is not used any more.
     Faulty,
+    /// Its owner wants it to be used when there is no other (`mdadm --write-mostly`).
+    WriteMostly,
 }
 
 impl Flag {
@@ -34,6 +36,7 @@ impl Flag {
         let bit = match self {
             Self::InSync => bindings::flag_bits_In_sync,
             Self::Faulty => bindings::flag_bits_Faulty,
+            Self::WriteMostly => bindings::flag_bits_WriteMostly,
         };
         bit as usize
     }

@@ -16,13 +16,14 @@ mod abstractions {
         pub(crate) mod op;
         pub(crate) mod status;
 
-        pub(crate) use op::Op;
+        pub(crate) use op::{Kind, Op};
         pub(crate) use status::Status;
     }
 }
 
 #[path = "../../../src/multipath"]
 mod multipath {
+    pub(crate) mod parking;
     pub(crate) mod policy;
     pub(crate) mod slots;
     pub(crate) mod verdict;
@@ -36,7 +37,17 @@ mod tests {
     mod status;
     mod verdict;
 
+    use crate::abstractions::bio::{Kind, Op};
     use proptest::test_runner::Config;
+
+    /// A read, or a read-ahead.
+    pub(crate) const fn op(read_ahead: bool) -> Op {
+        Op {
+            kind: Kind::Read,
+            read_ahead,
+            nowait: false,
+        }
+    }
 
     /// What the properties are tried with. `PROPTEST_CASES` has precedence over `cases`. A failure
     /// prints its smallest input, which is all there is to it; nothing is kept in files.

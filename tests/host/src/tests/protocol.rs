@@ -11,9 +11,10 @@
 //! As in md core, paths are added and removed one at a time, while no bio is on its way in, and
 //! I/O in flight and the thread go on.
 
+use super::op;
 use super::verdict::expected;
 use crate::{
-    abstractions::bio::{Op, Status},
+    abstractions::bio::Status,
     multipath::{
         slots::{self, Failure, Slots},
         verdict::{failfast, verdict, History, Verdict},
@@ -491,9 +492,7 @@ impl Array {
         };
         let this = &mut self.ios[io];
         this.tried.last_mut().unwrap().1 = Some((raw, live));
-        let op = Op {
-            read_ahead: this.read_ahead,
-        };
+        let op = op(this.read_ahead);
         let status = Status::from_raw(raw);
         if status == Status::Ok {
             this.stage = Stage::Convicting {

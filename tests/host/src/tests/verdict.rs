@@ -2,8 +2,9 @@
 
 //! Verdicts, histories and failfast.
 
+use super::op;
 use crate::{
-    abstractions::bio::{Op, Status},
+    abstractions::bio::Status,
     multipath::{
         slots::Slots,
         verdict::{failfast, verdict, History, Verdict},
@@ -47,7 +48,7 @@ fn verdicts_are_as_promised_for_every_status() {
             for live in [false, true] {
                 let status = Status::from_raw(raw);
                 assert_eq!(
-                    verdict(Op { read_ahead }, status, live),
+                    verdict(op(read_ahead), status, live),
                     expected(raw, read_ahead, live),
                     "{status:?} ({raw}), read-ahead {read_ahead}, live {live}"
                 );
@@ -78,7 +79,7 @@ fn what_no_path_can_cure_is_never_retried_and_blames_no_live_path() {
         }
         seen += 1;
         for read_ahead in [false, true] {
-            let verdict = verdict(Op { read_ahead }, status, true);
+            let verdict = verdict(op(read_ahead), status, true);
             assert_eq!(verdict, Verdict::Fail, "{name}");
         }
     }
@@ -89,7 +90,7 @@ fn what_no_path_can_cure_is_never_retried_and_blames_no_live_path() {
 fn only_success_is_done() {
     for raw in 0..=u8::MAX {
         for (read_ahead, live) in [(false, false), (false, true), (true, false), (true, true)] {
-            let verdict = verdict(Op { read_ahead }, Status::from_raw(raw), live);
+            let verdict = verdict(op(read_ahead), Status::from_raw(raw), live);
             assert_eq!(verdict == Verdict::Done, raw == 0, "{raw}");
         }
     }
@@ -99,7 +100,7 @@ fn only_success_is_done() {
 fn read_ahead_is_never_retried() {
     for raw in 1..=u8::MAX {
         for live in [false, true] {
-            let verdict = verdict(Op { read_ahead: true }, Status::from_raw(raw), live);
+            let verdict = verdict(op(true), Status::from_raw(raw), live);
             assert_eq!(verdict, Verdict::Fail, "{raw}");
         }
     }
@@ -108,7 +109,7 @@ fn read_ahead_is_never_retried() {
 #[test]
 fn again_is_never_retried() {
     for live in [false, true] {
-        let verdict = verdict(Op { read_ahead: false }, Status::Again, live);
+        let verdict = verdict(op(false), Status::Again, live);
         assert_eq!(verdict, Verdict::Fail);
     }
 }
