@@ -9,7 +9,10 @@ SHELL := bash
 # Kbuild's own variables, handed on where they are set.
 kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter command line environment,$(origin $(v))),$(v)=$($(v)))))
 
-.PHONY: modules current install clean check test demo bench profile help
+# STOCK_MD=1: the kernel's md core stays as it is.
+md := $(if $(STOCK_MD),,md-mod)
+
+.PHONY: modules md-mod current install clean check test demo bench profile help
 
 ifneq ($(KDIR),)
 
@@ -23,8 +26,11 @@ modules current:
 	@+$(MAKE) --no-print-directory -C '$(kdir)' M='$(CURDIR)' MO='$(output)' $(kbuild_args) modules
 	@echo 'built $(output)/md_multipath.ko'
 
-install: modules
-	@scripts/install '$(output)/md_multipath.ko' "$$(cat '$(kdir)/include/config/kernel.release')"
+md-mod:
+	@+scripts/build-md --kdir '$(kdir)' --out '$(output)' $(kbuild_args)
+
+install: modules $(md)
+	@scripts/install "$$(cat '$(kdir)/include/config/kernel.release')" '$(output)/md_multipath.ko' $(md:%='$(output)/%.ko')
 
 else
 
@@ -32,13 +38,19 @@ else
 modules:
 	@scripts/prepare all
 	@scripts/build-stock $(kbuild_args)
+	@$(if $(STOCK_MD),,scripts/build-md --if-changed)
+
+md-mod:
+	@scripts/prepare all
+	@scripts/build-md
 
 # As `modules`, but silent, and at once where nothing has changed: for the scripts.
 current:
 	@scripts/build-stock --if-changed
+	@$(if $(STOCK_MD),,scripts/build-md --if-changed)
 
 install: modules
-	@. scripts/lib.sh; scripts/install "build/$$(kernel_release)/md_multipath.ko" "$$(kernel_release)"
+	@. scripts/lib.sh; r=$$(kernel_release); scripts/install "$$r" "build/$$r/md_multipath.ko" $(md:%="build/$$r/%.ko")
 
 endif
 
@@ -63,7 +75,8 @@ profile:
 help:
 	@echo 'make                   build the module for the stock Debian kernel'
 	@echo 'make KDIR=DIR          build it for a prepared kernel build tree (LLVM=1 where that is clang-built)'
-	@echo 'make install [KDIR=…]  install it for that kernel (INSTALL_MOD_PATH=DIR: below DIR)'
+	@echo 'make md-mod [KDIR=…]   build md core with patches/, for arrays with superblocks'
+	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'

@@ -203,6 +203,19 @@ local_version() {
 	printf '%s' "${r#"${r%%[!0-9.]*}"}"
 }
 
+# kernel_source DIR: the source of a build tree: itself, or what a build in a directory of its own names.
+kernel_source() {
+	local included
+	if [ -e "$1/Kconfig" ]; then
+		printf '%s' "$1"
+	elif [ -e "$1/source/Kconfig" ]; then
+		(cd -- "$1/source" && pwd -P)
+	else
+		included=$(sed -n 's/^include \(\/.*\)\/Makefile$/\1/p' "$1/Makefile" 2>/dev/null | head -n 1) || :
+		printf '%s' "${included:-$1}"
+	fi
+}
+
 # How this process gets the powers of root that mounting and chroot need; sets `become`.
 # Root needs nothing. An ordinary user needs a user namespace with a range of ids.
 # shellcheck disable=SC2034 # the caller reads it
