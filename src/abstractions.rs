@@ -12,3 +12,4 @@ pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod percpu_ref;
 pub(crate) mod rcu;
+pub(crate) mod trace;

@@ -25,6 +25,7 @@ use crate::abstractions::{
     percpu::PerCpu,
     percpu_ref::{Counted, Ref},
     rcu::Pointer,
+    trace,
 };
 use kernel::{
     fmt, new_spinlock_irq,
@@ -276,7 +277,10 @@ impl Multipath {
     fn failed(mut io: Remap<Self>, path: Ref<Path>, status: Status) {
         let member = path.member();
         let slot = path.slot();
-        let suspect = match verdict::verdict(io.op(), status, member.rdev().is_live()) {
+        let verdict = verdict::verdict(io.op(), status, member.rdev().is_live());
+        trace::error(&io, slot, status);
+        trace::verdict(&io, slot, status, verdict.name());
+        let suspect = match verdict {
             Verdict::Done | Verdict::Fail => return Self::answer(io, status),
             Verdict::PathDown => {
                 io.array().mddev().fail(member.rdev());
@@ -314,6 +318,7 @@ impl Multipath {
                 // A path that was added just now would not be known as tried: look again.
                 if !io.data().history.is_newer(path.number()) {
                     let failfast = verdict::failfast(untried(), path.slot());
+                    trace::retry(&io, path.slot());
                     return io.submit(path, failfast);
                 }
             } else if let Err(again) = Self::exhausted(array, io, newest) {

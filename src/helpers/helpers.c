@@ -11,3 +11,4 @@
 #include "percpu-refcount.c"
 #include "percpu.c"
 #include "ratelimit.c"
+#include "trace.c"

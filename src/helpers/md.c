@@ -17,11 +17,6 @@ void md_multipath_helper_mddev_check_write_zeroes(struct mddev *mddev, struct bi
 	mddev_check_write_zeroes(mddev, bio);
 }
 
-void md_multipath_helper_mddev_trace_remap(struct mddev *mddev, struct bio *bio, sector_t sector)
-{
-	mddev_trace_remap(mddev, bio, sector);
-}
-
 const char *md_multipath_helper_mdname(struct mddev *mddev)
 {
 	return mdname(mddev);

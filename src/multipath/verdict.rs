@@ -5,6 +5,7 @@
 
 use super::{parking::Ms, slots::Slots};
 use crate::abstractions::bio::{Op, Status};
+use core::ffi::CStr;
 
 /// What is to be done with an I/O that came back from a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,18 @@ pub(crate) enum Verdict {
     PathDown,
     /// It may have been the path or the disk: try another first.
     Ambiguous,
+}
+
+impl Verdict {
+    /// The verdict's name, as traces have it.
+    pub(crate) const fn name(self) -> &'static CStr {
+        match self {
+            Self::Done => c"done",
+            Self::Fail => c"fail",
+            Self::PathDown => c"path down",
+            Self::Ambiguous => c"ambiguous",
+        }
+    }
 }
 
 /// Judges an I/O by how it ended. `live` says whether the path's device is still there.

@@ -167,6 +167,11 @@ impl<P: Personality> Remap<P> {
         self.pad().original.op()
     }
 
+    /// The submitter's bio.
+    pub(crate) fn original(&self) -> &Bio {
+        &self.pad().original
+    }
+
     /// How the clone ended the last time it was submitted.
     pub(crate) fn status(&self) -> Status {
         // SAFETY: By invariants 1 and 2 the clone is valid and nobody writes to it.
@@ -208,8 +213,9 @@ impl<P: Personality> Remap<P> {
             // SAFETY: See above; the mddev lives as long as its array.
             unsafe { bindings::mddev_check_write_zeroes(mddev, clone) };
         }
+        let slot = member.slot() as u32;
         // SAFETY: As above.
-        unsafe { bindings::mddev_trace_remap(mddev, clone, sector) };
+        unsafe { bindings::trace_map(mddev, clone, sector, slot) };
         self.pad_mut().path = Some(path);
         // The block layer owns the clone from here on.
         let _ = ManuallyDrop::new(self);

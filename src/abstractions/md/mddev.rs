@@ -39,7 +39,7 @@ impl<C> Mddev<C> {
         unsafe { &*mddev.cast() }
     }
 
-    pub(super) fn as_raw(&self) -> *mut bindings::mddev {
+    pub(in crate::abstractions) fn as_raw(&self) -> *mut bindings::mddev {
         self.mddev.get()
     }
 

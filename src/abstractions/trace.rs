@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! Tracepoints: what becomes of an array's bios.
+//!
+//! C header: [`src/helpers/trace.h`](../helpers/trace.h). In tracefs they are below
+//! `events/md_multipath`. `md_multipath_map` is traced by [`Remap::submit`], with md core's own
+//! trace of the remapping; the rest is here. Any context. Each costs a call, traced or not: they
+//! are not for the way of an I/O that succeeds.
+
+use super::{
+    bio::{Bio, Status},
+    md::{Mddev, Personality, Remap},
+};
+use crate::bindings;
+use kernel::str::{CStr, CStrExt as _};
+
+/// An I/O has come back from the path in `slot` with an error.
+pub(crate) fn error<P: Personality>(io: &Remap<P>, slot: usize, status: Status) {
+    let (mddev, bio) = raw(io);
+    // SAFETY: An I/O's array and its original are valid until it ends.
+    unsafe { bindings::trace_error(mddev, bio, slot as u32, status.to_raw()) };
+}
+
+/// The driver has judged an I/O that came back with an error. `verdict` says how.
+pub(crate) fn verdict<P: Personality>(
+    io: &Remap<P>,
+    slot: usize,
+    status: Status,
+    verdict: &'static CStr,
+) {
+    let (mddev, bio) = raw(io);
+    let verdict = verdict.as_char_ptr();
+    // SAFETY: As in `error`; the text is a C string.
+    unsafe { bindings::trace_verdict(mddev, bio, slot as u32, status.to_raw(), verdict) };
+}
+
+/// An I/O goes down the path in `slot`, having failed elsewhere.
+pub(crate) fn retry<P: Personality>(io: &Remap<P>, slot: usize) {
+    let (mddev, bio) = raw(io);
+    // SAFETY: The original is valid until it is ended.
+    let sector = unsafe { (*bio).bi_iter.bi_sector };
+    // SAFETY: As in `error`.
+    unsafe { bindings::trace_retry(mddev, bio, sector, slot as u32) };
+}
+
+/// A bio waits for a path.
+#[expect(dead_code)]
+pub(crate) fn park<C>(mddev: &Mddev<C>, bio: &Bio) {
+    // SAFETY: Both are valid by their invariants.
+    unsafe { bindings::trace_park(mddev.as_raw(), bio.as_raw()) };
+}
+
+/// A bio that has waited for a path waits no longer: it is tried again, or ends.
+#[expect(dead_code)]
+pub(crate) fn release<C>(mddev: &Mddev<C>, bio: &Bio) {
+    // SAFETY: As in `park`.
+    unsafe { bindings::trace_release(mddev.as_raw(), bio.as_raw()) };
+}
+
+/// The array's mddev and the original of an I/O, which are valid until it ends.
+fn raw<P: Personality>(io: &Remap<P>) -> (*mut bindings::mddev, *mut bindings::bio) {
+    (io.array().mddev().as_raw(), io.original().as_raw())
+}
