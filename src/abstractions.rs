@@ -6,6 +6,7 @@
 //! submodule wraps one C interface and would serve another md personality as well.
 
 pub(crate) mod bio;
+pub(crate) mod designator;
 pub(crate) mod log;
 pub(crate) mod md;
 pub(crate) mod once;

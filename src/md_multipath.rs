@@ -83,6 +83,10 @@ module! {
             default: 0,
             description: "Default of new arrays: how long a failed write waits before it goes down another path, in ms",
         },
+        same_disk_check: bool {
+            default: true,
+            description: "Refuse paths that lead to another disk or have another size (default: yes)",
+        },
     },
 }
 

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+mod identity;
 mod parking;
 mod path;
 mod policy;
@@ -28,17 +29,18 @@ use crate::abstractions::{
     trace,
 };
 use kernel::{
-    fmt, new_spinlock_irq,
+    fmt, new_mutex, new_spinlock_irq,
     prelude::*,
     seq_file::SeqFile,
     seq_print,
     str::CStr,
     sync::{
         atomic::{ordering, Atomic},
-        rcu, Arc, SpinLockIrq, SpinLockIrqGuard,
+        rcu, Arc, Mutex, SpinLockIrq, SpinLockIrqGuard,
     },
     time::{delay::fsleep, Delta, Instant, Monotonic},
 };
+use identity::{Difference, Extent, Identity, Known, Likeness};
 use parking::{Arrival, Ms, Parking, Step};
 use path::{Path, Table};
 use policy::Policy;
@@ -63,6 +65,12 @@ impl fmt::Display for StatusLine {
     }
 }
 
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
 /// What all paths of an array have in common, as they are one disk.
 #[derive(Clone, Copy)]
 struct Geometry {
@@ -70,6 +78,7 @@ struct Geometry {
     block_size: u32,
     /// In sectors.
     data_offset: u64,
+    extent: Extent,
 }
 
 impl Geometry {
@@ -77,6 +86,10 @@ impl Geometry {
         Self {
             block_size: rdev.logical_block_size(),
             data_offset: rdev.data_offset(),
+            extent: Extent {
+                start: rdev.device_start(),
+                sectors: rdev.device_sectors(),
+            },
         }
     }
 }
@@ -114,6 +127,9 @@ pub(crate) struct Multipath {
     paths: Pointer<Table>,
     #[pin]
     retries: Retries,
+    /// What is known of the disk.
+    #[pin]
+    disk: Mutex<Known>,
     /// Orders changes to `usable`, `preferred`, the paths' priorities, the members' flags and md
     /// core's count of the degraded, too.
     #[pin]
@@ -605,6 +621,44 @@ impl Multipath {
         Ok(())
     }
 
+    /// Compares a device to the disk that the paths of array `name` lead to, of which one is at
+    /// `extent`. Without the check a difference is logged, and no more.
+    fn compare(
+        name: &CStr,
+        rdev: &Rdev,
+        known: &Known,
+        extent: Extent,
+        identity: &Identity,
+    ) -> core::result::Result<Likeness, Difference> {
+        known
+            .compare(extent, identity, Geometry::of(rdev).extent)
+            .or_else(|difference| {
+                if Self::checks_disk() {
+                    return Err(difference);
+                }
+                array_line(
+                    Level::Warning,
+                    Self::NAME,
+                    name,
+                    fmt!("{} is used all the same: {}", rdev.name(), difference),
+                );
+                Ok(Likeness::Unknown)
+            })
+    }
+
+    /// Whether paths that lead to another disk are refused.
+    fn checks_disk() -> bool {
+        crate::module_parameters::same_disk_check.value()
+    }
+
+    /// Learns from a path that was taken in. Gives the line to log, the first time that nothing
+    /// tells whether it is the same disk.
+    fn learn(known: &mut Known, identity: &Identity, likeness: Likeness) -> Option<&'static str> {
+        known.learn(identity);
+        (likeness == Likeness::Unknown && Self::checks_disk() && known.doubt())
+            .then_some("has no name in common with the others: it may be another disk")
+    }
+
     /// Logs why something was refused.
     fn refuse(array: &Array<Self>, what: fmt::Arguments<'_>) -> Error {
         if array.refusals.allow(c"md/multipath: refusals") {
@@ -652,6 +706,7 @@ impl Personality for Multipath {
         let mut table = Table::empty(count)?;
         let mut usable = Slots::NONE;
         let mut geometry = None;
+        let mut known = Known::default();
         mddev.try_for_each_rdev(|rdev| {
             if rdev.test(Flag::Faulty) {
                 rdev.leave_slot(mddev, members);
@@ -659,17 +714,30 @@ impl Personality for Multipath {
             let Some(slot) = rdev.slot() else {
                 return Ok(()); // A spare, or failed.
             };
-            let refuse = |why| {
+            let refuse = |why: &dyn fmt::Display| {
                 log!(Err, mddev, "refused {}: {}", rdev.name(), why);
                 EINVAL
             };
             if slot >= count {
-                return Err(refuse("its slot does not exist"));
+                return Err(refuse(&"its slot does not exist"));
             }
+            let first = geometry.is_none();
             let geometry = *geometry.get_or_insert_with(|| Geometry::of(rdev));
-            Self::check(mddev, rdev, geometry).map_err(refuse)?;
+            Self::check(mddev, rdev, geometry).map_err(|why| refuse(&why))?;
+            let identity = Identity::of(|kind| rdev.designator(kind));
+            let extent = geometry.extent;
+            let likeness = match first {
+                true => Likeness::Same,
+                false => Self::compare(mddev.name(), rdev, &known, extent, &identity)
+                    .map_err(|why| refuse(&why))?,
+            };
+            if let Some(doubt) = Self::learn(&mut known, &identity, likeness) {
+                log!(Warning, mddev, "{} {}", rdev.name(), doubt);
+            }
             let path = Path::new(Member::new(mddev, members, rdev, slot)?, 0)?;
-            table.place(path).map_err(|_| refuse("its slot is taken"))?;
+            table
+                .place(path)
+                .map_err(|_| refuse(&"its slot is taken"))?;
             rdev.set(Flag::InSync);
             usable = usable.with(Slots::one(slot));
             Ok(())
@@ -695,6 +763,7 @@ impl Personality for Multipath {
             chosen: PerCpu::new()?,
             paths <- Pointer::new(table),
             retries <- Retries::new(),
+            disk <- new_mutex!(known),
             state <- new_spinlock_irq!(State {
                 parking: Parking::new(),
                 shelf: Shelf::new(),
@@ -842,7 +911,9 @@ impl Personality for Multipath {
     }
 
     fn hot_add(array: &Array<Self>, mddev: &Mddev<Reconfig>, rdev: &Rdev) -> Result {
-        let refuse = |why: &str| Self::refuse(array, fmt!("refused {}: {}", rdev.name(), why));
+        let refuse = |why: &dyn fmt::Display| {
+            Self::refuse(array, fmt!("refused {}: {}", rdev.name(), why))
+        };
         if rdev.test(Flag::Faulty) {
             return Err(EINVAL);
         }
@@ -862,10 +933,14 @@ impl Personality for Multipath {
             // Without a free slot it stays a spare.
             None => slots::choose(taken, count, rdev.saved_slot(mddev)).ok_or(EEXIST)?,
         };
-        Self::check(mddev, rdev, geometry).map_err(refuse)?;
+        Self::check(mddev, rdev, geometry).map_err(|why| refuse(&why))?;
+        let known = *array.disk.lock();
+        let identity = Identity::of(|kind| rdev.designator(kind));
+        let likeness = Self::compare(array.name(), rdev, &known, geometry.extent, &identity)
+            .map_err(|why| refuse(&why))?;
         mddev
             .stack_new_rdev(rdev)
-            .inspect_err(|_| _ = refuse("its limits do not fit the array's"))?;
+            .inspect_err(|_| _ = refuse(&"its limits do not fit the array's"))?;
 
         let member = Member::new(mddev, array.members(), rdev, slot)?;
         // ORDERING: The number changes here only, under `reconfig_mutex`.
@@ -875,6 +950,9 @@ impl Personality for Multipath {
         array
             .paths
             .update(|table| table.replaced(slot, Some(entry)))?;
+        if let Some(doubt) = Self::learn(&mut array.disk.lock(), &identity, likeness) {
+            log!(Warning, array, "{} {}", rdev.name(), doubt);
+        }
         // ORDERING: Release: the number is given out when the path is in the table, and before I/O
         // can be sent to it; see `retry` and `make_request`.
         array.newest.store(number, ordering::Release);

@@ -20,6 +20,8 @@ pub(crate) enum Level {
     Alert,
     /// Something was refused.
     Err,
+    /// Something may be wrong.
+    Warning,
     /// All is well.
     Info,
 }
@@ -30,6 +32,7 @@ pub(crate) fn array_line(level: Level, personality: &CStr, array: &CStr, line: f
     let format = match level {
         Level::Alert => &format_strings::ALERT,
         Level::Err => &format_strings::ERR,
+        Level::Warning => &format_strings::WARNING,
         Level::Info => &format_strings::INFO,
     };
     // The last byte stays zero.

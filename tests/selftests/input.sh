@@ -6,7 +6,7 @@
 # What makes no sense is refused with one line that says why, leaves nothing behind, and does not keep
 # the next command from working. What makes sense works.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 62
+selftest_begin 65
 
 build_it=(mdadm --build "$md" --level=multipath)
 
@@ -156,15 +156,13 @@ truncate -s 100M "$work/large"
 modprobe loop
 small=$(losetup --find --show "$work/small")
 large=$(losetup --find --show "$work/large")
+twin=$(losetup --find --show "$work/large")
+third=$(losetup --find --show "$work/large")
 coarse=$(losetup --find --show --sector-size 4096 "$work/large")
-smallest() {
-	build $md "$@"
-	equal 131072 "$(sectors $md)"
-	all_up 2
-	stop $md
-}
-claim "devices of unequal size: the smallest counts, when it is the first" smallest "$small" "$large"
-claim "devices of unequal size: the smallest counts, when it is the second" smallest "$large" "$small"
+not_built "unequal sizes, the smaller first" "Invalid argument" "131072 sectors, the array's has 204800" \
+	"${build_it[@]}" --raid-devices=2 "$small" "$large"
+not_built "unequal sizes, the larger first" "Invalid argument" "204800 sectors, the array's has 131072" \
+	"${build_it[@]}" --raid-devices=2 "$large" "$small"
 not_built "unequal logical sectors, the larger first" "Invalid argument" "logical block size" \
 	"${build_it[@]}" --raid-devices=2 "$coarse" /dev/path0
 not_built "unequal logical sectors, the larger second" "Invalid argument" "logical block size" \
@@ -193,24 +191,26 @@ claim "adding a zoned device: refused, and it can be removed" not_added zoned /d
 claim "adding a device with larger sectors: refused, and it can be removed" \
 	not_added "logical block size" "$coarse"
 claim "adding a smaller device: mdadm refuses" refused "not large enough" mdadm $md --add "$small"
+claim "adding a larger device: refused, and it can be removed" \
+	not_added "2097152 sectors, the array's has 204800" /dev/path1
 fits() {
-	readd $md /dev/path1
+	readd $md "$twin"
 	all_up 2
 	equal 204800 "$(sectors $md)"
 }
-claim "adding a larger device: it is taken" fits
+claim "adding a device of that size: it is taken" fits
 spare() {
-	mdadm --quiet $md --add /dev/path0
+	mdadm --quiet $md --add "$third"
 	settle
 	state_is '[2/2] [UU]'
-	mdstat | grep -F "$(kname /dev/path0)[3](S)"
-	mdadm --quiet $md --fail /dev/path1
-	remove $md /dev/path1
+	mdstat | grep -F "$(kname "$third")[3](S)"
+	mdadm --quiet $md --fail "$twin"
+	remove $md "$twin"
 	all_up 2
 }
 claim "one path more than slots is a spare, and steps in when another is removed" spare
 stop $md
-losetup --detach "$small" "$large" "$coarse"
+losetup --detach "$small" "$large" "$twin" "$third" "$coarse"
 rmmod null_blk
 
 # --- 65 ---

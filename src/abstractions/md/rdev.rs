@@ -8,7 +8,10 @@ use super::{
     mddev::{Io, Mddev, Reconfig},
     MAX_SLOTS,
 };
-use crate::bindings;
+use crate::{
+    abstractions::designator::{Designator, Kind},
+    bindings,
+};
 use core::ptr::NonNull;
 use kernel::{
     fmt,
@@ -137,9 +140,7 @@ impl Rdev {
             return sectors;
         }
         // md core leaves the size out where it adds a member without a superblock.
-        // SAFETY: The device of a bound rdev is open.
-        let device = unsafe { (*self.bdev()).bd_nr_sectors };
-        device.saturating_sub(self.data_offset())
+        self.device_sectors().saturating_sub(self.data_offset())
     }
 
     /// Where data begin on the device, in sectors. It changes in a reshape only, which personalities
@@ -159,6 +160,35 @@ impl Rdev {
     pub(crate) fn logical_block_size(&self) -> u32 {
         // SAFETY: The device of a bound rdev is open.
         unsafe { bindings::bdev_logical_block_size(self.bdev()) }
+    }
+
+    /// The size of the device, in sectors, whatever of it is for data.
+    pub(crate) fn device_sectors(&self) -> u64 {
+        // SAFETY: The device of a bound rdev is open.
+        unsafe { (*self.bdev()).bd_nr_sectors }
+    }
+
+    /// The sector of its disk that the device begins at: not zero for a partition.
+    pub(crate) fn device_start(&self) -> u64 {
+        // SAFETY: The device of a bound rdev is open.
+        unsafe { (*self.bdev()).bd_start_sect }
+    }
+
+    /// What the device's disk calls itself (C: `get_unique_id`), in names of one kind. SCSI and
+    /// NVMe answer from what they have read when the disk was found, device mapper asks the disk
+    /// below, and others have no names. Process context; no I/O.
+    pub(crate) fn designator(&self, kind: Kind) -> Option<Designator> {
+        // SAFETY: The device of a bound rdev is open, and thereby valid.
+        let disk = unsafe { (*self.bdev()).bd_disk };
+        // SAFETY: A block device holds its disk.
+        let operations = unsafe { (*disk).fops };
+        // SAFETY: A disk's operations are constant, and an open disk's module stays.
+        let get = unsafe { (*operations).get_unique_id }?;
+        let mut bytes = [0; Designator::MAX];
+        // SAFETY: The disk is open, and these are its operations; it writes 16 bytes at most.
+        let len = unsafe { get(disk, bytes.as_mut_ptr(), kind as bindings::blk_unique_id) };
+        // Without a name it is an error, or zero.
+        Designator::new(bytes, len.try_into().ok()?)
     }
 
     /// Whether the device has zones.
@@ -184,6 +214,13 @@ impl Rdev {
         name
     }
 }
+
+// `Designator` and `Kind` are written without the kernel's headers; they must agree.
+const _: () = {
+    assert!(Kind::T10 as u32 == bindings::blk_unique_id_BLK_UID_T10);
+    assert!(Kind::Eui64 as u32 == bindings::blk_unique_id_BLK_UID_EUI64);
+    assert!(Kind::Naa as u32 == bindings::blk_unique_id_BLK_UID_NAA);
+};
 
 /// The name of a block device, as the kernel's `%pg` prints it.
 pub(crate) struct Name {

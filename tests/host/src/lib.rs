@@ -4,7 +4,8 @@
 //!
 //! The modules stand where the driver has them, so that they find each other. The tests are:
 //!
-//! - `status`, `slots`, `policy`, `verdict`: each module for itself, exhaustively where that can be done;
+//! - `status`, `slots`, `policy`, `verdict`, `identity`: each module for itself, exhaustively where
+//!   that can be done;
 //! - `protocol`: an I/O's way through an array, random schedules of a model that uses them.
 
 #![allow(dead_code)]
@@ -19,10 +20,13 @@ mod abstractions {
         pub(crate) use op::{Kind, Op};
         pub(crate) use status::Status;
     }
+
+    pub(crate) mod designator;
 }
 
 #[path = "../../../src/multipath"]
 mod multipath {
+    pub(crate) mod identity;
     pub(crate) mod parking;
     pub(crate) mod policy;
     pub(crate) mod slots;
@@ -31,6 +35,7 @@ mod multipath {
 
 #[cfg(test)]
 mod tests {
+    mod identity;
     mod policy;
     mod protocol;
     mod slots;
