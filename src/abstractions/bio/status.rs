@@ -23,6 +23,16 @@ macro_rules! statuses {
             /// The status of a `blk_status_t`.
             #[inline]
             pub(crate) const fn from_raw(raw: u8) -> Self {
+                if raw == 0 {
+                    return Self::Ok;
+                }
+                Self::from_error(raw)
+            }
+
+            /// As [`from_raw`](Self::from_raw), away from what runs for every I/O.
+            #[cold]
+            #[inline(never)]
+            const fn from_error(raw: u8) -> Self {
                 match raw {
                     $($value => Self::$name,)*
                     other => Self::Other(other),
