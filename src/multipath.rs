@@ -28,6 +28,7 @@ use crate::abstractions::{
     rcu::Pointer,
     trace,
 };
+use identity::{Difference, Extent, Identity, Known, Likeness};
 use kernel::{
     fmt, new_mutex, new_spinlock_irq,
     prelude::*,
@@ -40,7 +41,6 @@ use kernel::{
     },
     time::{delay::fsleep, Delta, Instant, Monotonic},
 };
-use identity::{Difference, Extent, Identity, Known, Likeness};
 use parking::{Arrival, Ms, Parking, Step};
 use path::{Path, Table};
 use policy::Policy;
@@ -417,6 +417,7 @@ impl Multipath {
         io: Remap<Self>,
         again: bool,
     ) {
+        trace::park(&io);
         let ticket = io.data().parked.ticket;
         let earlier = |other: &Progress| (ticket.wrapping_sub(other.parked.ticket) as i32) < 0;
         // One that comes back belongs before those that came later. A probe is before all of them.
@@ -556,6 +557,9 @@ impl Multipath {
             };
             if opened && array.no_path.allow(c"md/multipath: no path") {
                 log!(Info, array, "no I/O waits for a path any more");
+            }
+            if let Some(io) = &io {
+                trace::release(array, io);
             }
             match (step, io, sender) {
                 (Step::Sleep(limit), ..) => return limit,
@@ -911,9 +915,8 @@ impl Personality for Multipath {
     }
 
     fn hot_add(array: &Array<Self>, mddev: &Mddev<Reconfig>, rdev: &Rdev) -> Result {
-        let refuse = |why: &dyn fmt::Display| {
-            Self::refuse(array, fmt!("refused {}: {}", rdev.name(), why))
-        };
+        let refuse =
+            |why: &dyn fmt::Display| Self::refuse(array, fmt!("refused {}: {}", rdev.name(), why));
         if rdev.test(Flag::Faulty) {
             return Err(EINVAL);
         }

@@ -31,7 +31,7 @@ pub(crate) mod thread;
 
 pub(crate) use array::Array;
 pub(crate) use attribute::{Entry, Setting};
-pub(crate) use io::{List, Memory, Path, Remap, Shelf};
+pub(crate) use io::{List, Memory, Path, Remap, Shelf, Shelved};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};
 pub(crate) use rdev::{Flag, Member, Members, Rdev};

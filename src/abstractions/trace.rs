@@ -8,8 +8,8 @@
 //! are not for the way of an I/O that succeeds.
 
 use super::{
-    bio::{Bio, Status},
-    md::{Mddev, Personality, Remap},
+    bio::Status,
+    md::{Array, Personality, Remap, Shelved},
 };
 use crate::bindings;
 use kernel::str::{CStr, CStrExt as _};
@@ -43,18 +43,17 @@ pub(crate) fn retry<P: Personality>(io: &Remap<P>, slot: usize) {
     unsafe { bindings::trace_retry(mddev, bio, sector, slot as u32) };
 }
 
-/// A bio waits for a path.
-#[expect(dead_code)]
-pub(crate) fn park<C>(mddev: &Mddev<C>, bio: &Bio) {
-    // SAFETY: Both are valid by their invariants.
-    unsafe { bindings::trace_park(mddev.as_raw(), bio.as_raw()) };
+/// An I/O waits for a path.
+pub(crate) fn park<P: Personality>(io: &Remap<P>) {
+    let (mddev, bio) = raw(io);
+    // SAFETY: As in `error`.
+    unsafe { bindings::trace_park(mddev, bio) };
 }
 
-/// A bio that has waited for a path waits no longer: it is tried again, or ends.
-#[expect(dead_code)]
-pub(crate) fn release<C>(mddev: &Mddev<C>, bio: &Bio) {
-    // SAFETY: As in `park`.
-    unsafe { bindings::trace_release(mddev.as_raw(), bio.as_raw()) };
+/// An I/O that has waited for a path waits no longer: it is tried again, or ends.
+pub(crate) fn release<P: Personality>(array: &Array<P>, io: &Shelved<P>) {
+    // SAFETY: The array's mddev is valid, and the original is until it ends.
+    unsafe { bindings::trace_release(array.mddev().as_raw(), io.original().as_raw()) };
 }
 
 /// The array's mddev and the original of an I/O, which are valid until it ends.

@@ -486,6 +486,13 @@ impl<P: Personality> Shelved<P> {
         })
     }
 
+    /// The submitter's bio.
+    pub(in crate::abstractions) fn original(&self) -> &Bio {
+        // SAFETY: By invariants 1 and 2 the pad's original is initialised, and borrowed through
+        // `self` only.
+        unsafe { &(*Remap::<P>::pad_of(self.clone.as_ptr())).original }
+    }
+
     /// How the clone ended the last time it was submitted; `Ok` if it was not.
     pub(crate) fn status(&self) -> Status {
         // SAFETY: By invariants 1 and 2 the clone is valid and nobody writes to it.
