@@ -870,7 +870,7 @@ impl Personality for Multipath {
             return;
         };
 
-        let failure = {
+        let (failure, known) = {
             let mut state = array.state.lock();
             let failure = slots::fail(array.usable(), slot);
             match failure {
@@ -883,12 +883,13 @@ impl Personality for Multipath {
                     rdev.set(Flag::Faulty);
                 }
             }
-            failure
+            // While I/Os wait for it, it is tried time and again.
+            (failure, !state.parking.is_open())
         };
         match failure {
             Failure::NotUsed => {}
             Failure::Last => {
-                if array.last_path.allow(c"md/multipath: last path") {
+                if !known && array.last_path.allow(c"md/multipath: last path") {
                     log!(
                         Alert,
                         array,
