@@ -19,8 +19,8 @@ use crate::abstractions::{
     bio::{Bio, Status},
     log::{array_line, Level, RateLimit},
     md::{
-        self, Array, Entry, Flag, Mddev, Member, Members, Memory, Path as _, Personality, Rdev,
-        Reconfig, Remap, Shelf,
+        self, Array, Entry, Flag, Mddev, Member, Members, MemberEntry, Memory, Path as _, Personality,
+        Rdev, Reconfig, Remap, Shelf,
     },
     once::load_acquire,
     percpu::PerCpu,
@@ -182,6 +182,22 @@ impl Multipath {
         }
     }
 
+    /// Changes the priority of the path that a member is.
+    ///
+    /// # Errors
+    ///
+    /// - `ENODEV`: it is none.
+    fn set_priority(array: &Array<Self>, rdev: &Rdev, priority: i32) -> Result {
+        let guard = rcu::read_lock();
+        let mut state = array.state.lock();
+        array
+            .with_path(rdev, |path| path.set_priority(priority))
+            .ok_or(ENODEV)?;
+        let table = array.paths.dereference(&guard);
+        Self::set_preferred(array, &mut state, table);
+        Ok(())
+    }
+
     /// The time, as the I/Os of this array have it.
     fn now(&self) -> Ms {
         self.epoch.elapsed().as_millis() as Ms
@@ -237,6 +253,14 @@ impl Multipath {
             // It failed meanwhile.
             candidates = candidates.without(Slots::one(slot));
         }
+    }
+
+    /// Calls `f` with the path that a member is, if it is one. A path that is kept beyond that
+    /// keeps the member from being removed.
+    fn with_path<R>(&self, rdev: &Rdev, f: impl FnOnce(&Arc<Counted<Path>>) -> R) -> Option<R> {
+        let guard = rcu::read_lock();
+        let path = self.paths.dereference(&guard).get(rdev.slot()?)?;
+        path.member().rdev().is(rdev).then(|| f(path))
     }
 
     /// Picks one of the paths that `candidates` gives, and takes a reference to it.
@@ -677,6 +701,7 @@ impl Personality for Multipath {
     const LEVEL: i32 = -4;
     type Module = crate::Module;
     const SETTINGS: &'static [Entry<Self>] = settings::ENTRIES;
+    const MEMBER_SETTINGS: &'static [MemberEntry<Self>] = settings::MEMBER_ENTRIES;
 
     type Path = Path;
     type PerIo = Progress;
@@ -1006,11 +1031,7 @@ impl Personality for Multipath {
         if rdev.test(Flag::InSync) {
             return Err(EBUSY);
         }
-        let path = {
-            let guard = rcu::read_lock();
-            array.paths.dereference(&guard).get(slot).cloned()
-        };
-        let Some(path) = path.filter(|path| path.member().rdev().is(rdev)) else {
+        let Some(path) = array.with_path(rdev, Arc::clone) else {
             return Ok(());
         };
         if !path.try_drain() {

@@ -30,7 +30,7 @@ pub(crate) mod rdev;
 pub(crate) mod thread;
 
 pub(crate) use array::Array;
-pub(crate) use attribute::{Entry, Setting};
+pub(crate) use attribute::{Entry, MemberEntry, MemberSetting, Setting};
 pub(crate) use io::{List, Memory, Path, Remap, Shelf, Shelved};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};

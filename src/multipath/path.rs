@@ -2,7 +2,10 @@
 
 //! A path, and the table of them by slot.
 
-use super::slots::{self, Slots};
+use super::{
+    policy,
+    slots::{self, Slots},
+};
 use crate::abstractions::{
     md::{self, Flag, Member, Rdev},
     once::load_relaxed,
@@ -10,7 +13,10 @@ use crate::abstractions::{
 };
 use kernel::{
     prelude::*,
-    sync::{atomic::Atomic, Arc},
+    sync::{
+        atomic::{ordering, Atomic},
+        Arc,
+    },
 };
 
 /// A path to the disk: a member of the array in its slot.
@@ -26,9 +32,6 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    /// The lowest priority.
-    pub(crate) const LOWEST: i32 = -1000;
-
     pub(crate) fn new(member: Member, number: u32) -> Result<Arc<Counted<Self>>> {
         let path = Counted::new(Self {
             priority: Atomic::new(Self::first_priority(member.rdev())),
@@ -49,7 +52,7 @@ impl Path {
     /// What a path starts with: zero, or the lowest if it is marked as `write-mostly`.
     fn first_priority(rdev: &Rdev) -> i32 {
         if rdev.test(Flag::WriteMostly) {
-            Self::LOWEST
+            policy::LOWEST
         } else {
             0
         }
@@ -57,6 +60,11 @@ impl Path {
 
     pub(crate) fn priority(&self) -> i32 {
         load_relaxed(&self.priority)
+    }
+
+    pub(crate) fn set_priority(&self, priority: i32) {
+        // ORDERING: The array's `state` orders it; who reads it without takes any value.
+        self.priority.store(priority, ordering::Relaxed);
     }
 }
 
@@ -133,7 +141,7 @@ impl Table {
     /// Those of the slots whose paths have the highest priority.
     pub(crate) fn highest(&self, slots: Slots) -> Slots {
         slots::highest(slots, |slot| {
-            self.get(slot).map_or(Path::LOWEST, |path| path.priority())
+            self.get(slot).map_or(policy::LOWEST, |path| path.priority())
         })
     }
 

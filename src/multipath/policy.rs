@@ -60,6 +60,15 @@ impl Policy {
     }
 }
 
+/// The lowest priority that a path can have.
+pub(crate) const LOWEST: i32 = -1000;
+
+/// The priority that a text gives, if it gives one.
+pub(crate) fn priority(text: &str) -> Option<i32> {
+    let priority = text.parse().ok()?;
+    (LOWEST..=1000).contains(&priority).then_some(priority)
+}
+
 /// The slot that takes a CPU's `turn`-th I/O under `round-robin`.
 #[inline]
 pub(crate) fn round_robin(usable: Slots, turn: u32) -> Option<usize> {

@@ -6,11 +6,11 @@
 
 use super::{
     parking::{Limits, Ms},
-    policy::Policy,
+    policy::{self, Policy},
     Multipath,
 };
 use crate::abstractions::{
-    md::{Array, Entry, Setting},
+    md::{Array, Entry, MemberEntry, MemberSetting, Rdev, Setting},
     once::load_relaxed,
 };
 use core::ops::RangeInclusive;
@@ -28,6 +28,9 @@ pub(super) const ENTRIES: &[Entry<Multipath>] = &[
     Entry::of::<NoPathMaxParked>(),
     Entry::of::<WriteRetryHold>(),
 ];
+
+/// The files of a path.
+pub(super) const MEMBER_ENTRIES: &[MemberEntry<Multipath>] = &[MemberEntry::of::<Priority>()];
 
 /// The values of an array's settings.
 pub(super) struct Settings {
@@ -96,6 +99,24 @@ impl Setting<Multipath> for PathPolicy {
             .policy
             .store(policy.number(), ordering::Relaxed);
         Ok(())
+    }
+}
+
+/// `priority` of a path: those of the highest one that has a usable path take the I/O.
+struct Priority;
+
+impl MemberSetting<Multipath> for Priority {
+    const NAME: &'static CStr = c"priority";
+
+    fn show(array: &Array<Multipath>, rdev: &Rdev, out: &mut Formatter<'_>) -> Result {
+        let priority = array.with_path(rdev, |path| path.priority());
+        write!(out, "{}", priority.ok_or(ENODEV)?)?;
+        Ok(())
+    }
+
+    fn store(array: &Array<Multipath>, rdev: &Rdev, value: &str) -> Result {
+        let priority = policy::priority(value).ok_or(EINVAL)?;
+        Multipath::set_priority(array, rdev, priority)
     }
 }
 

@@ -3,10 +3,11 @@
 //! A running array: what md core keeps as `mddev->private`.
 
 use super::{
+    attribute::MemberFiles,
     io::Pad,
-    mddev::{Io, Mddev},
+    mddev::{Io, Mddev, Reconfig},
     personality::Personality,
-    rdev::Members,
+    rdev::{Members, Rdev},
     thread::Thread,
 };
 use crate::{
@@ -17,7 +18,12 @@ use crate::{
     bindings,
 };
 use core::{ops::Deref, ptr::NonNull};
-use kernel::{prelude::*, str::CStr, sync::Arc};
+use kernel::{
+    new_mutex,
+    prelude::*,
+    str::CStr,
+    sync::{Arc, Mutex},
+};
 
 /// How many I/Os of one array are sure to get their clone when memory is short. One would do for
 /// progress.
@@ -32,6 +38,10 @@ const RESERVE: u32 = 16;
 pub(crate) struct Array<P: Personality> {
     mddev: NonNull<bindings::mddev>,
     members: Arc<Members>,
+    /// The settings of the members in slots. Taken inside `reconfig_mutex`, and held while files
+    /// come and go.
+    #[pin]
+    member_files: Mutex<KVec<MemberFiles<P>>>,
     pub(super) bios: Arc<BioSet>,
     /// Runs [`Personality::thread`].
     #[pin]
@@ -63,6 +73,7 @@ impl<P: Personality> Array<P> {
         try_pin_init!(Self {
             mddev,
             members,
+            member_files <- new_mutex!(KVec::new()),
             bios: {
                 // SAFETY: Every bio of the set is the clone of a `Remap` or of a `Shelved`. Until
                 // the clone is freed the one holds a reference to the array, which by the second
@@ -102,6 +113,32 @@ impl<P: Personality> Array<P> {
     /// Wakes the thread that runs [`Personality::thread`]. Any context.
     pub(crate) fn wake(&self) {
         self.thread.wake();
+    }
+
+    /// Makes the settings of a member in a slot. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`: it has none.
+    ///
+    /// # Safety
+    ///
+    /// - [`remove_member_files`](Self::remove_member_files) is called before the member leaves its
+    ///   slot for good, or the array is freed.
+    pub(super) unsafe fn create_member_files(
+        &self,
+        mddev: &Mddev<Reconfig>,
+        rdev: &Rdev,
+    ) -> Result {
+        // SAFETY: By the safety requirement.
+        let files = unsafe { MemberFiles::new(mddev, self, rdev) }?;
+        Ok(self.member_files.lock().push(files, GFP_KERNEL)?)
+    }
+
+    /// Removes the settings of the members that `gone` tells of, and waits for those who read or
+    /// write them.
+    pub(super) fn remove_member_files(&self, gone: impl Fn(&MemberFiles<P>) -> bool) {
+        self.member_files.lock().retain(|files| !gone(files));
     }
 
     /// What the array's members are counted in.

@@ -22,7 +22,7 @@
 
 use super::{
     array::Array,
-    attribute::{self, Entry},
+    attribute::{self, Entry, MemberEntry},
     io::{Path, Remap},
     mddev::{Mddev, Reconfig},
     rdev::{Members, Rdev},
@@ -66,6 +66,8 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
 
     /// The settings of an array.
     const SETTINGS: &'static [Entry<Self>];
+    /// The settings of a member in a slot.
+    const MEMBER_SETTINGS: &'static [MemberEntry<Self>];
 
     /// Starts an array. Nothing of it is visible yet. What was set of the mddev is set anew when it
     /// starts again.
@@ -210,6 +212,11 @@ impl<P: Personality> Adapter<P> {
             unsafe { array.thread.start(mddev, Self::thread, c"retry") }?;
             // SAFETY: `private` is set, and stays so until `free`, which removes the files.
             unsafe { attribute::create::<P>(mddev) }?;
+            this.try_for_each_rdev(|rdev| match rdev.slot() {
+                // SAFETY: `free` and `hot_remove_disk` remove the files.
+                Some(_) => unsafe { array.create_member_files(this, rdev) },
+                None => Ok(()),
+            })?;
             P::started(array);
             Ok(0)
         })
@@ -224,6 +231,7 @@ impl<P: Personality> Adapter<P> {
         unsafe { attribute::remove::<P>(mddev) };
         // SAFETY: By the safety requirement, and as `run` had it from `into_raw`.
         let array: Counted<Array<P>> = unsafe { Counted::from_raw(private) };
+        array.remove_member_files(|_| true);
         // SAFETY: By the safety requirement; `run` started it for this mddev, if at all.
         unsafe { array.thread.stop(mddev) };
         P::stop(&array);
@@ -311,6 +319,12 @@ impl<P: Personality> Adapter<P> {
                     None => Err(error),
                 }
             })?;
+            if member.slot().is_some() {
+                // SAFETY: `free` and `hot_remove_disk` remove the files.
+                unsafe { array.create_member_files(this, member) }
+                    // It works without.
+                    .unwrap_or_else(|_| pr_warn!("no memory for the settings of a member\n"));
+            }
             Ok(0)
         })
     }
@@ -335,7 +349,10 @@ impl<P: Personality> Adapter<P> {
             match member.slot() {
                 // The driver has kept a `Member`: md core must not free what that stands for.
                 Some(slot) if !array.members().is_free(slot) => Err(EBUSY),
-                _ => Ok(0),
+                _ => {
+                    array.remove_member_files(|files| files.are_of(member));
+                    Ok(0)
+                }
             }
         })
     }

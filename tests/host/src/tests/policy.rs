@@ -3,7 +3,7 @@
 //! How paths share I/O.
 
 use crate::multipath::{
-    policy::{round_robin, shallowest, Policy},
+    policy::{priority, round_robin, shallowest, Policy},
     slots::Slots,
 };
 use proptest::prelude::*;
@@ -101,5 +101,31 @@ proptest! {
         }
         prop_assert_eq!(counts.len(), slots.len());
         prop_assert!(counts.values().all(|&count| count == 3));
+    }
+}
+
+#[test]
+fn a_priority_is_a_number_from_minus_1000_to_1000() {
+    for number in -1100..=1100 {
+        let expected = (-1000..=1000).contains(&number).then_some(number);
+        assert_eq!(priority(&number.to_string()), expected);
+    }
+    for text in [
+        "",
+        " ",
+        "-",
+        "+",
+        "1 ",
+        " 1",
+        "1x",
+        "0x1",
+        "1.0",
+        "1_0",
+        "2147483648",
+        "4294967297",
+        "\0",
+        "1\0",
+    ] {
+        assert_eq!(priority(text), None, "{text:?}");
     }
 }
