@@ -106,6 +106,8 @@ struct State {
     closed: bool,
     /// The block layer must not look for partitions now.
     no_scan: bool,
+    /// What priority the path in each slot was given last: the next one starts with it.
+    priorities: [i32; Slots::MAX],
 }
 
 /// A multipath array.
@@ -191,7 +193,12 @@ impl Multipath {
         let guard = rcu::read_lock();
         let mut state = array.state.lock();
         array
-            .with_path(rdev, |path| path.set_priority(priority))
+            .with_path(rdev, |path| {
+                path.set_priority(priority);
+                if let Some(slot) = state.priorities.get_mut(path.slot()) {
+                    *slot = priority;
+                }
+            })
             .ok_or(ENODEV)?;
         let table = array.paths.dereference(&guard);
         Self::set_preferred(array, &mut state, table);
@@ -763,7 +770,7 @@ impl Personality for Multipath {
             if let Some(doubt) = Self::learn(&mut known, &identity, likeness) {
                 log!(Warning, mddev, "{} {}", rdev.name(), doubt);
             }
-            let path = Path::new(Member::new(mddev, members, rdev, slot)?, 0)?;
+            let path = Path::new(Member::new(mddev, members, rdev, slot)?, 0, 0)?;
             table
                 .place(path)
                 .map_err(|_| refuse(&"its slot is taken"))?;
@@ -799,6 +806,7 @@ impl Personality for Multipath {
                 unsorted: false,
                 closed: false,
                 no_scan: false,
+                priorities: [0; Slots::MAX],
             }),
             epoch: Instant::now(),
             last_path <- RateLimit::new(),
@@ -974,7 +982,8 @@ impl Personality for Multipath {
         let member = Member::new(mddev, array.members(), rdev, slot)?;
         // ORDERING: The number changes here only, under `reconfig_mutex`.
         let number = array.newest.load(ordering::Relaxed).wrapping_add(1);
-        let path = Path::new(member, number)?;
+        let priority = array.state.lock().priorities.get(slot).copied();
+        let path = Path::new(member, number, priority.unwrap_or(0))?;
         let entry = path.clone();
         array
             .paths

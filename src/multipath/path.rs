@@ -7,7 +7,7 @@ use super::{
     slots::{self, Slots},
 };
 use crate::abstractions::{
-    md::{self, Flag, Member, Rdev},
+    md::{self, Flag, Member},
     once::load_relaxed,
     percpu_ref::{Counted, Idle},
 };
@@ -32,9 +32,14 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    pub(crate) fn new(member: Member, number: u32) -> Result<Arc<Counted<Self>>> {
+    /// A path with a priority, unless its member is marked as `write-mostly`: then it has the lowest.
+    pub(crate) fn new(member: Member, number: u32, priority: i32) -> Result<Arc<Counted<Self>>> {
+        let priority = match member.rdev().test(Flag::WriteMostly) {
+            true => policy::LOWEST,
+            false => priority,
+        };
         let path = Counted::new(Self {
-            priority: Atomic::new(Self::first_priority(member.rdev())),
+            priority: Atomic::new(priority),
             member,
             number,
         })?;
@@ -47,15 +52,6 @@ impl Path {
 
     pub(crate) fn number(&self) -> u32 {
         self.number
-    }
-
-    /// What a path starts with: zero, or the lowest if it is marked as `write-mostly`.
-    fn first_priority(rdev: &Rdev) -> i32 {
-        if rdev.test(Flag::WriteMostly) {
-            policy::LOWEST
-        } else {
-            0
-        }
     }
 
     pub(crate) fn priority(&self) -> i32 {

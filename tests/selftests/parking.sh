@@ -80,8 +80,6 @@ mend_path() {
 	echo "- 2 0xff" >"${errors[$1]}" || :
 }
 both() {
-	# What udev reads of the array would wait as well.
-	[ "$1" != break_path ] || settle
 	"$1" 0
 	"$1" 1
 }
@@ -122,6 +120,8 @@ again() {
 pattern "$work/a" 16
 pattern "$work/b" 16
 
+# What udev reads of the array would wait as well, and count.
+udev_off
 build $md "${debug[0]}" "${debug[1]}"
 both break_path
 claim "without a timeout: an I/O fails at once" \
@@ -290,3 +290,4 @@ again
 claim "after all that no path is lost" state_is '[2/2] [UU]'
 stop $md
 rmmod scsi_debug
+udev_on

@@ -5,7 +5,7 @@
 #
 # path_policy: which path takes the I/O.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 17
+selftest_begin 24
 
 policy=/sys/block/md0/md/path_policy
 
@@ -99,6 +99,34 @@ under_load() {
 	[ "$changes" -ge 6 ]
 }
 claim "it changes under load, and no I/O fails" under_load
+# --- priorities ---
+
+priority() {
+	echo "$2" >"/sys/block/md0/md/dev-$1/multipath/priority"
+}
+all_on_second() {
+	spread 512
+	[ "$first" -eq 0 ] && [ "$second" -ge 512 ]
+}
+priority plain1 10
+claim "a path of higher priority takes everything" all_on_second
+echo round-robin >$policy
+claim "… under round-robin too" all_on_second
+echo first >$policy
+mdadm --quiet $md --fail /dev/plain1
+claim "when it fails, the lower one does" all_on_first
+remove $md /dev/plain1
+readd $md /dev/plain1
+all_up 2
+claim "when it is back, it has its priority and takes everything again" all_on_second
+priority plain1 0
+claim "priorities can be made equal again" all_on_first
+mdadm --quiet $md --fail /dev/plain0
+remove $md /dev/plain0
+wait_for mdadm --quiet $md --add --write-mostly /dev/plain0
+all_up 2
+claim "a path marked as write-mostly takes nothing while there is another" all_on_second
+claim "… and has the lowest priority" equal -1000 "$(</sys/block/md0/md/dev-plain0/multipath/priority)"
 stop $md
 claim "the setting is gone with the array" absent $policy
 
