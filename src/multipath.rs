@@ -43,7 +43,7 @@ use kernel::{
 };
 use parking::{Arrival, Ms, Parking, Step};
 use path::{Path, Table};
-use policy::Policy;
+use policy::{Choice, Cursor, Policy};
 use retry::{Held, Progress, Retries};
 pub(crate) use settings::are_valid;
 use settings::Settings;
@@ -121,10 +121,8 @@ pub(crate) struct Multipath {
     /// The number that the newest path got; see [`History`].
     newest: Atomic<u32>,
     settings: Settings,
-    /// The I/Os that each CPU has sent, for the policies that count them.
-    turns: PerCpu,
-    /// The slot that each CPU's last I/O was sent to under `queue-depth`.
-    chosen: PerCpu,
+    /// The [`Cursor`] of each CPU, for the policies that share.
+    cursors: PerCpu,
     #[pin]
     paths: Pointer<Table>,
     #[pin]
@@ -212,21 +210,18 @@ impl Multipath {
 
     /// The slot that is to take the next I/O of this CPU.
     fn next(&self, policy: Policy, table: &Table, candidates: Slots) -> Option<usize> {
-        match policy {
-            Policy::First => candidates.first(),
-            Policy::RoundRobin => policy::round_robin(candidates, self.turns.increment()),
-            Policy::QueueDepth => {
-                let chosen = self.chosen.read() as usize;
-                if self.turns.increment() % Policy::RECHECK != 0 && candidates.contains(chosen) {
-                    return Some(chosen);
-                }
-                let slot = policy::shallowest(candidates, chosen, |slot| {
-                    table.get(slot).map_or(usize::MAX, |path| path.depth())
-                })?;
-                self.chosen.write(slot as u32);
-                Some(slot)
-            }
+        let cursor = || Cursor::from_bits(self.cursors.add(1));
+        let Choice { slot, moved } = match policy {
+            Policy::First => return candidates.first(),
+            Policy::RoundRobin => policy::round_robin(candidates, cursor())?,
+            Policy::QueueDepth => policy::queue_depth(candidates, cursor(), |slot| {
+                table.get(slot).map_or(i32::MAX, |path| path.in_flight().read())
+            })?,
+        };
+        if let Some(cursor) = moved {
+            self.cursors.write(cursor.bits());
         }
+        Some(slot)
     }
 
     /// Takes a reference to one of `candidates` that is not closed, as the policy has it.
@@ -285,12 +280,25 @@ impl Multipath {
         }
     }
 
+    /// Sends an I/O down a path, and counts it there if the policy looks at that.
+    #[inline(always)]
+    fn send(mut io: Remap<Self>, path: Ref<Path>, failfast: bool) {
+        let counted = io.array().settings.policy() == Policy::QueueDepth;
+        if counted {
+            path.in_flight().add(1);
+        }
+        io.data_mut().counted = counted;
+        io.submit(path, failfast);
+    }
+
     /// Sees to what depends on an I/O that has succeeded: the paths that it failed on before are
     /// convicted.
     #[cold]
     fn succeeded(io: &Remap<Self>) {
         let array = io.array();
-        let Progress { history, parked } = io.data();
+        let Progress {
+            history, parked, ..
+        } = io.data();
         Self::ended(array, parked.ticket);
         for slot in history.suspects().iter() {
             let path = {
@@ -366,7 +374,7 @@ impl Multipath {
                 if !io.data().history.is_newer(path.number()) {
                     let failfast = verdict::failfast(untried(), path.slot());
                     trace::retry(&io, path.slot());
-                    return io.submit(path, failfast);
+                    return Self::send(io, path, failfast);
                 }
             } else if let Err(again) = Self::exhausted(array, io, newest) {
                 io = again;
@@ -427,6 +435,7 @@ impl Multipath {
         *io.data_mut() = Progress {
             history: History::new(newest),
             parked,
+            counted: false,
         };
         Self::shelve(array, state, io, again);
         if was_open && array.no_path.allow(c"md/multipath: no path") {
@@ -795,8 +804,7 @@ impl Personality for Multipath {
             usable: Atomic::new(usable.bits()),
             newest: Atomic::new(0),
             settings: Settings::new(),
-            turns: PerCpu::new()?,
-            chosen: PerCpu::new()?,
+            cursors: PerCpu::new()?,
             paths <- Pointer::new(table),
             retries <- Retries::new(),
             disk <- new_mutex!(known),
@@ -855,13 +863,16 @@ impl Personality for Multipath {
         // `History::new`.
         let progress = Progress::new(load_acquire(&array.newest));
         match Remap::new(array, bio, Memory::Wait, progress) {
-            Ok(io) => io.submit(path, failfast),
+            Ok(io) => Self::send(io, path, failfast),
             Err((bio, status)) => bio.end(status),
         }
     }
 
     #[inline]
     fn complete(io: Remap<Self>, path: Ref<Path>, status: Status) {
+        if io.data().counted {
+            path.in_flight().add(-1);
+        }
         if status != Status::Ok {
             return Self::failed(io, path, status);
         }

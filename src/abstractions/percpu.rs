@@ -1,34 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-//! A number that every CPU has for itself.
+//! Numbers that every CPU has for itself.
 //!
 //! C header: `include/linux/percpu.h` (Linux 7.3). Good for hints: a task may move to another CPU
 //! between two calls, and then continues with that CPU's number.
 
 use crate::bindings;
 use core::ptr::NonNull;
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{ordering, Atomic},
+};
 
-/// The sum of the numbers of all CPUs, which wraps. Others change them meanwhile.
-///
-/// # Safety
-///
-/// - `numbers` is a per-CPU allocation of a `usize` that lasts until this returns.
-pub(super) unsafe fn sum(numbers: *mut usize) -> usize {
-    let mut sum = 0usize;
-    let mut cpu = -1;
-    loop {
-        // SAFETY: Any number may be asked for.
-        let next = unsafe { bindings::cpumask_next_possible(cpu) };
-        // SAFETY: A constant after boot.
-        if next >= unsafe { bindings::nr_cpu_ids } {
-            return sum;
-        }
-        // SAFETY: By the safety requirement, and the CPU is a possible one.
-        sum = sum.wrapping_add(unsafe { bindings::per_cpu_ulong(numbers, next) });
-        cpu = next as i32;
-    }
-}
+use super::once::load_relaxed;
 
 /// One `u32` a CPU, all zero at first.
 ///
@@ -60,11 +44,11 @@ impl PerCpu {
         })
     }
 
-    /// Adds one to this CPU's number and gives the sum, which wraps. Any context.
+    /// Adds to this CPU's number and gives the sum, which wraps. Any context.
     #[inline]
-    pub(crate) fn increment(&self) -> u32 {
+    pub(crate) fn add(&self, number: u32) -> u32 {
         // SAFETY: By invariant 1.
-        unsafe { bindings::this_cpu_inc_return_u32(self.numbers.as_ptr()) }
+        unsafe { bindings::this_cpu_add_return_u32(self.numbers.as_ptr(), number) }
     }
 
     /// This CPU's number. Any context.
@@ -86,5 +70,57 @@ impl Drop for PerCpu {
     fn drop(&mut self) {
         // SAFETY: By invariant 1; nobody uses the numbers any more.
         unsafe { bindings::free_percpu(self.numbers.as_ptr().cast()) };
+    }
+}
+
+/// A number that all CPUs change, about right wherever it is read.
+///
+/// Each CPU keeps its changes to itself, and adds them to what all share when they have come to
+/// [`Gauge::BATCH`]. Ups and downs that cancel on a CPU never get there, so that no cache line is
+/// written by two. A reader misses less than a batch of each other CPU.
+pub(crate) struct Gauge {
+    kept: PerCpu,
+    shared: Atomic<i32>,
+}
+
+impl Gauge {
+    const BATCH: u32 = 16;
+
+    /// Makes a gauge that stands at zero. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        Ok(Self {
+            kept: PerCpu::new()?,
+            shared: Atomic::new(0),
+        })
+    }
+
+    /// Adds to the number. Any context.
+    #[inline]
+    pub(crate) fn add(&self, number: i32) {
+        let kept = self.kept.add(number as u32) as i32;
+        if kept.unsigned_abs() >= Self::BATCH {
+            self.share(kept);
+        }
+    }
+
+    /// Moves an amount from what this CPU keeps to what all share. If the task has moved to another
+    /// CPU it is taken from there: the sum is the same.
+    #[cold]
+    #[inline(never)]
+    fn share(&self, amount: i32) {
+        self.kept.add(amount.wrapping_neg() as u32);
+        // ORDERING: A count for hints; any order does.
+        self.shared.add(amount, ordering::Relaxed);
+    }
+
+    /// The number, as this CPU sees it. Any context.
+    #[inline]
+    pub(crate) fn read(&self) -> i32 {
+        // ORDERING: As in `share`.
+        load_relaxed(&self.shared).wrapping_add(self.kept.read() as i32)
     }
 }

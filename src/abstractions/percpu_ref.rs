@@ -15,7 +15,6 @@
 //! Lock order: the gate of a `Counted` is taken by [`Counted::drain`], [`Counted::reopen`] and
 //! [`Counted::wait_open`] only; nothing is locked inside it.
 
-use super::percpu;
 use crate::bindings;
 use core::{ops::Deref, ptr::NonNull};
 use kernel::{
@@ -265,19 +264,6 @@ impl<T: Idle> Counted<T> {
         while !*open {
             inner.opened.wait(&mut open);
         }
-    }
-
-    /// About how many references there are, most of the time. Any context; takes a read a CPU.
-    pub(crate) fn depth(&self) -> usize {
-        let mut counts = core::ptr::null_mut();
-        let count = self.inner().count.get();
-        // SAFETY: By the invariants of `Inner` the count is initialised.
-        if !unsafe { bindings::percpu_ref_is_percpu(count, &mut counts) } {
-            // It is closed.
-            return 0;
-        }
-        // SAFETY: `counts` is the per-CPU part of the count, which is freed only when `inner` is.
-        unsafe { percpu::sum(counts) }
     }
 
     /// Gives up ownership to a raw pointer, for the C side to keep.

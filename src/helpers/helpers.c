@@ -5,7 +5,6 @@
  * sorted.
  */
 #include "blkdev.c"
-#include "cpumask.c"
 #include "md.c"
 #include "mm.c"
 #include "percpu-refcount.c"

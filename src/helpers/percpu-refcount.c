@@ -7,11 +7,6 @@ void md_multipath_helper_percpu_ref_get(struct percpu_ref *ref)
 	percpu_ref_get(ref);
 }
 
-bool md_multipath_helper_percpu_ref_is_percpu(struct percpu_ref *ref, unsigned long __percpu **count)
-{
-	return __ref_is_percpu(ref, count);
-}
-
 void md_multipath_helper_percpu_ref_kill(struct percpu_ref *ref)
 {
 	percpu_ref_kill(ref);

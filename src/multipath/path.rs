@@ -9,6 +9,7 @@ use super::{
 use crate::abstractions::{
     md::{self, Flag, Member},
     once::load_relaxed,
+    percpu::Gauge,
     percpu_ref::{Counted, Idle},
 };
 use kernel::{
@@ -29,6 +30,8 @@ pub(crate) struct Path {
     number: u32,
     /// I/O takes the paths of the highest priority. Changed under the array's `state`.
     priority: Atomic<i32>,
+    /// The I/Os in flight on it that were sent under a policy that looks at this.
+    in_flight: Gauge,
 }
 
 impl Path {
@@ -42,6 +45,7 @@ impl Path {
             priority: Atomic::new(priority),
             member,
             number,
+            in_flight: Gauge::new()?,
         })?;
         Ok(Arc::new(path, GFP_KERNEL)?)
     }
@@ -61,6 +65,11 @@ impl Path {
     pub(crate) fn set_priority(&self, priority: i32) {
         // ORDERING: The array's `state` orders it; who reads it without takes any value.
         self.priority.store(priority, ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn in_flight(&self) -> &Gauge {
+        &self.in_flight
     }
 }
 

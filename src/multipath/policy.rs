@@ -12,7 +12,8 @@ pub(crate) enum Policy {
     First,
     /// Each path in turn takes [`RUN`](Policy::RUN) I/Os of a CPU.
     RoundRobin,
-    /// The path with the fewest I/Os in flight takes the next ones of a CPU.
+    /// The path with the fewer I/Os in flight of two, one in use and each other in turn, takes the
+    /// next ones of a CPU.
     QueueDepth,
 }
 
@@ -69,26 +70,112 @@ pub(crate) fn priority(text: &str) -> Option<i32> {
     (LOWEST..=1000).contains(&priority).then_some(priority)
 }
 
-/// The slot that takes a CPU's `turn`-th I/O under `round-robin`.
-#[inline]
-pub(crate) fn round_robin(usable: Slots, turn: u32) -> Option<usize> {
-    let count = usable.len() as u32;
-    if count == 0 {
-        return None;
+/// A CPU's place in its round. One number, which each I/O of the CPU counts up.
+///
+/// From the low end: the I/Os of the run so far, modulo [`RUN`](Policy::RUN); the slot that takes
+/// them, to which a full run adds one; the slot that was last compared with it. The number is a
+/// hint: no harm is done if two I/Os see the same one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor(u32);
+
+impl Cursor {
+    const SLOTS: u32 = Slots::MAX as u32;
+
+    /// A cursor from its number.
+    #[inline]
+    pub(crate) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
-    usable.nth(turn / Policy::RUN % count)
+
+    /// The number of a cursor.
+    #[inline]
+    pub(crate) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// At the start of a run on `slot`, which was compared with `other`.
+    const fn at(slot: usize, other: usize) -> Self {
+        Self((other as u32 * Self::SLOTS + slot as u32) * Policy::RUN)
+    }
+
+    const fn run(self) -> u32 {
+        self.0 % Policy::RUN
+    }
+
+    const fn slot(self) -> usize {
+        (self.0 / Policy::RUN % Self::SLOTS) as usize
+    }
+
+    const fn other(self) -> usize {
+        (self.0 / Policy::RUN / Self::SLOTS % Self::SLOTS) as usize
+    }
 }
 
-/// The slot with the fewest I/Os in flight; of equals the one after `last`, so that they share.
-pub(crate) fn shallowest(
+/// Where a CPU's next I/O goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) slot: usize,
+    /// The CPU's new place, if it is not the one that the I/O has counted up.
+    pub(crate) moved: Option<Cursor>,
+}
+
+impl Choice {
+    #[inline]
+    const fn stay(slot: usize) -> Self {
+        Self { slot, moved: None }
+    }
+
+    const fn go(slot: usize, other: usize) -> Self {
+        Self {
+            slot,
+            moved: Some(Cursor::at(slot, other)),
+        }
+    }
+}
+
+/// The first usable slot from `slot` on, round the end.
+fn first_from(usable: Slots, slot: usize) -> Option<usize> {
+    usable
+        .without(Slots::below(slot))
+        .first()
+        .or_else(|| usable.first())
+}
+
+/// Each usable slot in turn, for a run.
+#[inline]
+pub(crate) fn round_robin(usable: Slots, cursor: Cursor) -> Option<Choice> {
+    let slot = cursor.slot();
+    if usable.contains(slot) {
+        return Some(Choice::stay(slot));
+    }
+    let slot = first_from(usable, slot)?;
+    Some(Choice::go(slot, slot))
+}
+
+/// The slot in use, until another has no more I/Os in flight. Every so often it is compared with one
+/// other, each in its turn: so the cost does not depend on how many there are. Equals share.
+#[inline]
+pub(crate) fn queue_depth(
     usable: Slots,
-    last: usize,
-    depth: impl Fn(usize) -> usize,
-) -> Option<usize> {
-    let after = usable.without(Slots::below(last.saturating_add(1)));
-    let before = usable.without(after);
-    after
-        .iter()
-        .chain(before.iter())
-        .min_by_key(|slot| depth(*slot))
+    cursor: Cursor,
+    depth: impl Fn(usize) -> i32,
+) -> Option<Choice> {
+    let slot = cursor.slot();
+    if cursor.run() % Policy::RECHECK != 0 && usable.contains(slot) {
+        return Some(Choice::stay(slot));
+    }
+    compare(usable, cursor, depth)
+}
+
+#[inline(never)]
+fn compare(usable: Slots, cursor: Cursor, depth: impl Fn(usize) -> i32) -> Option<Choice> {
+    let slot = cursor.slot();
+    let others = usable.without(Slots::one(slot));
+    let Some(other) = first_from(others, cursor.other() + 1) else {
+        return usable.contains(slot).then_some(Choice::go(slot, slot));
+    };
+    if usable.contains(slot) && depth(slot) < depth(other) {
+        return Some(Choice::go(slot, other));
+    }
+    Some(Choice::go(other, other))
 }

@@ -15,6 +15,8 @@ use kernel::{new_spinlock_irq, prelude::*, sync::SpinLockIrq};
 pub(crate) struct Progress {
     pub(crate) history: History,
     pub(crate) parked: Parked,
+    /// Whether the path that it is on counts it as in flight.
+    pub(crate) counted: bool,
 }
 
 impl Progress {
@@ -24,6 +26,7 @@ impl Progress {
         Self {
             history: History::new(known),
             parked: Parked { ticket: 0, at: 0 },
+            counted: false,
         }
     }
 

@@ -90,18 +90,6 @@ impl Slots {
         }
     }
 
-    /// The `n`-th lowest slot, counted from zero.
-    #[inline]
-    pub(crate) const fn nth(self, n: u32) -> Option<usize> {
-        let mut rest = self.0;
-        let mut n = n;
-        while n > 0 && rest != 0 {
-            rest &= rest - 1;
-            n -= 1;
-        }
-        Self(rest).first()
-    }
-
     /// The slots, lowest first.
     pub(crate) fn iter(self) -> impl Iterator<Item = usize> {
         let mut rest = self;

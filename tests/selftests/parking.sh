@@ -5,7 +5,7 @@
 #
 # No path left, with no_path_timeout_ms set: I/O waits for one, in order, and everything else goes on.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 41
+selftest_begin 40
 
 sys=/sys/block/md0/md
 long=600000
@@ -243,12 +243,6 @@ both break_path
 py "$many" $md 2000 >"$work/many" 2>&1 &
 many_pid=$!
 claim "2000 writes wait" wait_for in_flight 2000
-suspended() {
-	echo 0 >$sys/suspend_lo
-	echo 1000000 >$sys/suspend_hi
-	echo 0 >$sys/suspend_hi
-}
-claim "… while a part of the array is suspended and let go" within 60 bash -c "$(declare -f suspended); sys=$sys suspended"
 failed_path() {
 	local i
 	for i in 0 1; do

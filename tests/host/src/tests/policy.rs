@@ -3,7 +3,7 @@
 //! How paths share I/O.
 
 use crate::multipath::{
-    policy::{priority, round_robin, shallowest, Policy},
+    policy::{priority, queue_depth, round_robin, Choice, Cursor, Policy},
     slots::Slots,
 };
 use proptest::prelude::*;
@@ -42,65 +42,134 @@ fn nonsense_is_no_policy() {
 
 #[test]
 fn no_path_is_chosen_where_there_is_none() {
-    for turn in [0, 1, u32::MAX] {
-        assert_eq!(round_robin(Slots::NONE, turn), None);
-        assert_eq!(shallowest(Slots::NONE, turn as usize, |_| 0), None);
+    for bits in [0, 1, Policy::RUN, u32::MAX] {
+        let cursor = Cursor::from_bits(bits);
+        assert_eq!(round_robin(Slots::NONE, cursor), None);
+        assert_eq!(queue_depth(Slots::NONE, cursor, |_| 0), None);
     }
+}
+
+/// A CPU that sends I/O as the driver does.
+struct Cpu(u32);
+
+impl Cpu {
+    fn sends(&mut self, choose: impl Fn(Cursor) -> Option<Choice>) -> usize {
+        self.0 = self.0.wrapping_add(1);
+        let choice = choose(Cursor::from_bits(self.0)).unwrap();
+        if let Some(cursor) = choice.moved {
+            self.0 = cursor.bits();
+        }
+        choice.slot
+    }
+}
+
+fn members(bits: u64) -> Vec<usize> {
+    (0..64).filter(|slot| bits & (1 << slot) != 0).collect()
 }
 
 proptest! {
     #![proptest_config(super::config(1_000))]
 
-    /// In as many turns as make a round, each path gets the same number, in runs.
+    /// Wherever a CPU was before, once it has begun a run each path in turn gets one.
     #[test]
-    fn round_robin_gives_each_path_its_share(bits in 1u64.., round in 0u32..1_000) {
+    fn round_robin_gives_each_path_its_share(bits in 1u64.., start: u32) {
         let slots = Slots::from_bits(bits);
-        let turns = slots.len() as u32 * Policy::RUN;
-        let mut chosen = Vec::new();
-        for turn in round * turns..(round + 1) * turns {
-            chosen.push(round_robin(slots, turn).unwrap());
+        let run = Policy::RUN as usize;
+        let mut cpu = Cpu(start);
+        let mut last = cpu.sends(|cursor| round_robin(slots, cursor));
+        // To the end of the run that it is in.
+        while cpu.0 % Policy::RUN != Policy::RUN - 1 {
+            last = cpu.sends(|cursor| round_robin(slots, cursor));
         }
-        let expected: Vec<_> = (0..64)
-            .filter(|slot| bits & (1 << slot) != 0)
-            .flat_map(|slot| [slot; Policy::RUN as usize])
-            .collect();
-        prop_assert_eq!(chosen, expected);
+        let mut turns = members(bits);
+        let ended = turns.iter().position(|&slot| slot == last).unwrap();
+        turns.rotate_left((ended + 1) % slots.len());
+        for slot in turns.iter().chain(&turns) {
+            for _ in 0..run {
+                prop_assert_eq!(*slot, cpu.sends(|cursor| round_robin(slots, cursor)));
+            }
+        }
     }
 
     #[test]
-    fn round_robin_is_always_in_the_set(bits in 1u64.., turn: u32) {
-        let chosen = round_robin(Slots::from_bits(bits), turn).unwrap();
-        prop_assert!(bits & (1 << chosen) != 0);
-    }
-
-    /// The chosen path is usable, none has less to do, and of those with as little it is the next
-    /// one after the last.
-    #[test]
-    fn the_shallowest_path_is_chosen(
-        bits in 1u64..,
-        last in prop_oneof![0usize..64, Just(usize::MAX)],
-        depths in prop::collection::vec(0usize..4, 64),
-    ) {
-        let chosen = shallowest(Slots::from_bits(bits), last, |slot| depths[slot]).unwrap();
-        let usable: Vec<_> = (0..64).filter(|slot| bits & (1 << slot) != 0).collect();
-        let least = usable.iter().map(|&slot| depths[slot]).min().unwrap();
-        let equals: Vec<_> = usable.into_iter().filter(|&slot| depths[slot] == least).collect();
-        let next = equals.iter().find(|&&slot| slot > last).or(equals.first());
-        prop_assert_eq!(Some(&chosen), next);
-    }
-
-    /// Paths that stay equal take turns.
-    #[test]
-    fn equals_share(bits in 1u64.., start in 0usize..64) {
+    fn what_is_chosen_is_in_the_set(bits in 1u64.., number: u32, depth: i32) {
         let slots = Slots::from_bits(bits);
-        let mut last = start;
-        let mut counts = BTreeMap::<usize, usize>::new();
-        for _ in 0..3 * slots.len() {
-            last = shallowest(slots, last, |_| 7).unwrap();
-            *counts.entry(last).or_default() += 1;
+        let cursor = Cursor::from_bits(number);
+        for choice in [round_robin(slots, cursor), queue_depth(slots, cursor, |slot| depth ^ slot as i32)] {
+            prop_assert!(slots.contains(choice.unwrap().slot));
+        }
+    }
+
+    /// Among paths whose depths stay, a CPU ends up on one of the shallowest and stays with those.
+    #[test]
+    fn queue_depth_comes_to_the_shallowest(
+        bits in 1u64..,
+        start: u32,
+        depths in prop::collection::vec(-2i32..4, 64),
+    ) {
+        let slots = Slots::from_bits(bits);
+        let least = members(bits).into_iter().map(|slot| depths[slot]).min().unwrap();
+        let mut cpu = Cpu(start);
+        let mut sends = || cpu.sends(|cursor| queue_depth(slots, cursor, |slot| depths[slot]));
+        // Each other path is looked at once in a round.
+        for _ in 0..(slots.len() as u32 + 1) * Policy::RECHECK {
+            sends();
+        }
+        for _ in 0..3 * slots.len() as u32 * Policy::RECHECK {
+            prop_assert_eq!(least, depths[sends()]);
+        }
+    }
+
+    /// A path is left as soon as it has failed, though its run is not over.
+    #[test]
+    fn a_failed_path_gets_nothing(bits in 1u64.., number: u32, failed in 0usize..64) {
+        let slots = Slots::from_bits(bits).without(Slots::one(failed));
+        prop_assume!(!slots.is_empty());
+        for bits in [number, failed as u32 * Policy::RUN + 1] {
+            let cursor = Cursor::from_bits(bits);
+            prop_assert_ne!(round_robin(slots, cursor).unwrap().slot, failed);
+            prop_assert_ne!(queue_depth(slots, cursor, |_| 0).unwrap().slot, failed);
+        }
+    }
+
+    /// Paths that stay equal take turns, and as many I/Os in each.
+    #[test]
+    fn equals_share(bits in 1u64.., start: u32) {
+        let slots = Slots::from_bits(bits);
+        let mut cpu = Cpu(start);
+        let mut counts = BTreeMap::<usize, u32>::new();
+        // To the start of a turn.
+        while cpu.0 % Policy::RECHECK != Policy::RECHECK - 1 {
+            cpu.0 = cpu.0.wrapping_add(1);
+        }
+        for _ in 0..3 * slots.len() as u32 * Policy::RECHECK {
+            let slot = cpu.sends(|cursor| queue_depth(slots, cursor, |_| 7));
+            *counts.entry(slot).or_default() += 1;
         }
         prop_assert_eq!(counts.len(), slots.len());
-        prop_assert!(counts.values().all(|&count| count == 3));
+        prop_assert!(counts.values().all(|&count| count == 3 * Policy::RECHECK), "{:?}", counts);
+    }
+
+    /// One CPU, I/Os that end in any order: what is in flight on two paths differs by little.
+    #[test]
+    fn queue_depth_balances(bits in 1u64.., ends in prop::collection::vec(any::<prop::sample::Index>(), 400)) {
+        let slots = Slots::from_bits(bits);
+        let mut cpu = Cpu(0);
+        let mut depths = [0i32; 64];
+        let mut in_flight = Vec::new();
+        for end in ends {
+            let slot = cpu.sends(|cursor| queue_depth(slots, cursor, |slot| depths[slot]));
+            depths[slot] += 1;
+            in_flight.push(slot);
+            if in_flight.len() > 64 {
+                let slot = in_flight.swap_remove(end.index(in_flight.len()));
+                depths[slot] -= 1;
+            }
+        }
+        let share = in_flight.len() as i32 / slots.len() as i32;
+        for slot in members(bits) {
+            prop_assert!(depths[slot] <= share + 3 * Policy::RECHECK as i32, "{depths:?}");
+        }
     }
 }
 

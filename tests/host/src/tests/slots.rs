@@ -162,7 +162,6 @@ proptest! {
         prop_assert_eq!(slots.contains(slot), x.contains(&slot));
         prop_assert_eq!(slots.first(), x.first().copied());
         prop_assert_eq!(slots.iter().take(65).collect::<Vec<_>>(), x.iter().copied().collect::<Vec<_>>());
-        prop_assert_eq!(slots.nth(slot as u32), x.iter().nth(slot).copied());
         prop_assert_eq!(slots.with(other), set(&x.union(&y).copied().collect()));
         prop_assert_eq!(slots.without(other), set(&x.difference(&y).copied().collect()));
         prop_assert_eq!(slots == other, x == y);
