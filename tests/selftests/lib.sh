@@ -367,6 +367,31 @@ scsi_debug_is() {
 	[ "${#debug[@]}" -eq "$1" ]
 }
 
+# --- null_blk --------------------------------------------------------------------------------------
+
+# null_disks NAME... [ATTRIBUTE=VALUE]...: disks /dev/NAME, which keep no data unless told to.
+null_disks() {
+	local word dir names=() attributes=(size=256)
+	for word in "$@"; do
+		case $word in
+		*=*) attributes+=("$word") ;;
+		*) names+=("/dev/$word") ;;
+		esac
+	done
+	modprobe null_blk nr_devices=0
+	for dir in "${names[@]/#\/dev/\/sys\/kernel\/config\/nullb}"; do
+		mkdir "$dir"
+		for word in "${attributes[@]}" power=1; do echo "${word#*=}" >"$dir/${word%%=*}"; done
+	done
+	wait_for present "${names[@]}"
+}
+
+# null_disks_gone NAME...: these, and with them the module.
+null_disks_gone() {
+	rmdir "${@/#/\/sys\/kernel\/config\/nullb\/}"
+	rmmod null_blk
+}
+
 # --- device mapper ---------------------------------------------------------------------------------
 
 sectors() {

@@ -9,18 +9,7 @@ selftest_begin 24
 
 policy=/sys/block/md0/md/path_policy
 
-# disk NAME: one that keeps no data.
-disk() {
-	local dir=/sys/kernel/config/nullb/$1
-	mkdir "$dir"
-	echo 256 >"$dir/size"
-	echo 1 >"$dir/power"
-}
-
-modprobe null_blk nr_devices=0
-disk plain0
-disk plain1
-wait_for present /dev/plain0 /dev/plain1
+null_disks plain0 plain1
 
 # reads DEV COUNT
 reads() {
@@ -130,5 +119,4 @@ claim "… and has the lowest priority" equal -1000 "$(</sys/block/md0/md/dev-pl
 stop $md
 claim "the setting is gone with the array" absent $policy
 
-rmdir /sys/kernel/config/nullb/plain0 /sys/kernel/config/nullb/plain1
-rmmod null_blk
+null_disks_gone plain0 plain1
