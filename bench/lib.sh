@@ -18,6 +18,11 @@ compile() {
 
 build_io() {
 	compile io.c io -static
+	compile inflight.c inflight -static
+}
+
+build_count() {
+	compile count.c count.so -shared -fPIC -fvisibility=hidden
 }
 
 # The stock kernel is built without md-linear; its source is in the kernel's source package.
