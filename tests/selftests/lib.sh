@@ -576,7 +576,7 @@ leftovers() {
 	for place in /sys/block/md*; do [ ! -e "$place" ] || echo "array ${place##*/}"; done
 	for place in /sys/block/dm-*; do [ ! -e "$place" ] || echo "device-mapper device $(<"$place/dm/name")"; done
 	for place in /sys/block/loop*/loop/backing_file; do [ ! -e "$place" ] || echo "loop device over $(<"$place")"; done
-	for place in scsi_debug null_blk nbd; do
+	for place in scsi_debug null_blk mpdisk nbd; do
 		[ ! -e "/sys/module/$place" ] || echo "module $place"
 	done
 	while read -r rest place _; do
@@ -632,7 +632,7 @@ clean_once() {
 	for place in /sys/kernel/config/nullb/*/; do
 		[ ! -e "$place" ] || rmdir "$place" || :
 	done
-	for name in scsi_debug null_blk nbd; do
+	for name in scsi_debug null_blk mpdisk nbd; do
 		[ ! -e "/sys/module/$name" ] || [ "$name" = "${keep_module:-}" ] || rmmod "$name" || :
 	done
 }

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --module tests/selftests/mpdisk --topology none
+# timeout: 240
+#
+# The answer to every I/O and the state of every path, for each block status, kind of I/O and set of failing
+# paths: the cells of matrix.table.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+
+table=${BASH_SOURCE[0]%/*}/matrix.table
+mapfile -t statuses < <(awk '/^[A-Z]/ && !seen[$1]++ { print $1 }' "$table")
+selftest_begin $((2 + 2 * ${#statuses[@]}))
+
+udev_off
+modprobe mpdisk disks=3
+wait_for present /dev/mpdisk{0,1,2}
+build $md /dev/mpdisk{0,1,2}
+
+# play TABLE INJECTOR [STATUS]...: the cells go to standard output.
+play() {
+	python3 -I -S "${BASH_SOURCE[0]%/*}/matrix.py" "$@"
+}
+
+# cells STATUS: all of its cells were played, three for each operation, and are as the table has them.
+cells() {
+	grep " $1 " "$work/cells" | grep -v ^pass || :
+	equal 24 "$(grep -c "^pass $1 " "$work/cells")"
+}
+
+# every INJECTOR WORDS
+every() {
+	local status
+	play "$table" "$1" >"$work/cells" 2>"$work/errors" || diag "$(<"$work/errors")"
+	diag "$1: $(grep -c ^pass "$work/cells") of $(grep -c . "$work/cells") cells are as the table has them"
+	for status in "${statuses[@]}"; do claim "$status $2: 24 cells" cells "$status"; done
+}
+
+if [ -e /sys/kernel/debug/block/mpdisk0/error_injection ]; then
+	every block "from the block layer"
+else
+	every module "from the disk"
+fi
+every late "from an interrupt"
+
+# Wrong expectations are seen: of the answer, of a path's state, of a step in between.
+wrong() {
+	cat >"$work/wrong" <<-W
+		OK      -        read     ok:UUU      ok:UUU,ok:UUU,ok:UUU           error:UUU
+		MEDIUM  ENODATA  write    error:_UU   error:UUU,error:UUU,error:UUU  error:UUU
+		IOERR   EIO      flush    ok:_UU      ok:_UU,ok:_UU,error:__U        error:UUU
+	W
+	play "$work/wrong" module >"$work/cells"
+	equal "pass OK one, pass OK in-turn, fail OK all, fail MEDIUM one, pass MEDIUM in-turn, pass MEDIUM all, pass IOERR one, fail IOERR in-turn, pass IOERR all" \
+		"$(awk '{ printf "%s%s %s %s", sep, $1, $2, $4; sep = ", " }' "$work/cells")"
+}
+claim "a wrong expectation is seen" wrong
+claim "all paths are up at the end" state_is '[3/3] [UUU]'
+stop $md
+rmmod mpdisk
+udev_on
