@@ -15,6 +15,7 @@ import os
 import re
 import struct
 import sys
+import threading
 import time
 
 PATHS = 3
@@ -39,7 +40,7 @@ OPERATIONS = {
     "nowait": ("read", "READ", r"RS?"),
     "readahead": ("read", "READ", r"RA"),
 }
-COLUMNS = ("one", "in turn", "all")
+COLUMNS = ("one", "in turn", "all", "mended")
 
 BLKDISCARD = 0x1277
 PUNCH_HOLE = 0x02 | 0x01  # and keep the size: zeroes by the device, or an error
@@ -195,7 +196,27 @@ def traced(operation):
     return answer
 
 
+def wait_mended(injector, status, operation):
+    """The I/O is under way until it fails, or waits for a path, which then works again."""
+    answers = []
+    put("/sys/block/md0/md/no_path_timeout_ms", str(1000 * PATIENCE))
+    injector.inject(status, operation, PATHS)
+    io = threading.Thread(target=lambda: answers.append(run(operation)))
+    io.start()
+    until(lambda: answers or states() == "_" * (PATHS - 1) + "U", "it neither ends nor waits for a path")
+    injector.clear()
+    io.join(PATIENCE)
+    put("/sys/block/md0/md/no_path_timeout_ms", "0")
+    io.join()
+    return answers[0]
+
+
 def play(injector, status, operation, column):
+    if column == "mended":
+        answer = wait_mended(injector, status, operation)
+        seen = [f"{answer}:{states()}"]
+        mend()
+        return seen
     steps = {"one": (1,), "in turn": range(1, PATHS + 1), "all": (PATHS,)}[column]
     seen = []
     try:

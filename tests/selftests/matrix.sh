@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vm: --module tests/selftests/mpdisk --topology none
-# timeout: 240
+# timeout: 600
 #
 # The answer to every I/O and the state of every path, for each block status, kind of I/O and set of failing
 # paths: the cells of matrix.table.
@@ -21,10 +21,10 @@ play() {
 	python3 -I -S "${BASH_SOURCE[0]%/*}/matrix.py" "$@"
 }
 
-# cells STATUS: all of its cells were played, three for each operation, and are as the table has them.
+# cells STATUS: all of its cells were played, four for each operation, and are as the table has them.
 cells() {
 	grep " $1 " "$work/cells" | grep -v ^pass || :
-	equal 24 "$(grep -c "^pass $1 " "$work/cells")"
+	equal 32 "$(grep -c "^pass $1 " "$work/cells")"
 }
 
 # every INJECTOR WORDS
@@ -32,7 +32,7 @@ every() {
 	local status
 	play "$table" "$1" >"$work/cells" 2>"$work/errors" || diag "$(<"$work/errors")"
 	diag "$1: $(grep -c ^pass "$work/cells") of $(grep -c . "$work/cells") cells are as the table has them"
-	for status in "${statuses[@]}"; do claim "$status $2: 24 cells" cells "$status"; done
+	for status in "${statuses[@]}"; do claim "$status $2: 32 cells" cells "$status"; done
 }
 
 if [ -e /sys/kernel/debug/block/mpdisk0/error_injection ]; then
@@ -45,12 +45,12 @@ every late "from an interrupt"
 # Wrong expectations are seen: of the answer, of a path's state, of a step in between.
 wrong() {
 	cat >"$work/wrong" <<-W
-		OK      -        read     ok:UUU      ok:UUU,ok:UUU,ok:UUU           error:UUU
-		MEDIUM  ENODATA  write    error:_UU   error:UUU,error:UUU,error:UUU  error:UUU
-		IOERR   EIO      flush    ok:_UU      ok:_UU,ok:_UU,error:__U        error:UUU
+		OK      -        read     ok:UUU      ok:UUU,ok:UUU,ok:UUU           error:UUU  ok:UUU
+		MEDIUM  ENODATA  write    error:_UU   error:UUU,error:UUU,error:UUU  error:UUU  ok:UUU
+		IOERR   EIO      flush    ok:_UU      ok:_UU,ok:_UU,error:__U        error:UUU  error:UUU
 	W
 	play "$work/wrong" module >"$work/cells"
-	equal "pass OK one, pass OK in-turn, fail OK all, fail MEDIUM one, pass MEDIUM in-turn, pass MEDIUM all, pass IOERR one, fail IOERR in-turn, pass IOERR all" \
+	equal "pass OK one, pass OK in-turn, fail OK all, pass OK mended, fail MEDIUM one, pass MEDIUM in-turn, pass MEDIUM all, fail MEDIUM mended, pass IOERR one, fail IOERR in-turn, pass IOERR all, pass IOERR mended" \
 		"$(awk '{ printf "%s%s %s %s", sep, $1, $2, $4; sep = ", " }' "$work/cells")"
 }
 claim "a wrong expectation is seen" wrong
