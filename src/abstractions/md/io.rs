@@ -200,7 +200,9 @@ impl<P: Personality> Remap<P> {
         unsafe { (*clone).bi_iter.bi_sector = sector.wrapping_add(member.data_offset()) };
         // SAFETY: See above.
         unsafe { (*clone).bi_end_io = Some(Self::end_io) };
-        if failfast {
+        // The block layer takes every read-ahead for one that fails fast in each way, and expects that
+        // one in a request has no flags but these.
+        if failfast && !self.op().read_ahead {
             // SAFETY: See above.
             unsafe { (*clone).bi_opf |= bindings::REQ_FAILFAST_TRANSPORT };
         }
