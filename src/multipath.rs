@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+mod counters;
+mod debug;
 mod identity;
 mod parking;
 mod path;
@@ -19,7 +21,7 @@ use crate::abstractions::{
     bio::{Bio, Status},
     log::{array_line, Level, RateLimit},
     md::{
-        self, Array, Entry, Flag, Mddev, Member, Members, MemberEntry, Memory, Path as _, Personality,
+        self, Array, DebugEntry, Entry, Flag, Mddev, Member, Members, MemberEntry, Memory, Path as _, Personality,
         Rdev, Reconfig, Remap, Shelf,
     },
     once::load_acquire,
@@ -335,6 +337,7 @@ impl Multipath {
         let verdict = verdict::verdict(io.op(), status, member.rdev().is_live());
         trace::error(&io, slot, status);
         trace::verdict(&io, slot, status, verdict.name());
+        path.counters().failed(verdict, status);
         let suspect = match verdict {
             Verdict::Done | Verdict::Fail => return Self::answer(io, status),
             Verdict::PathDown => {
@@ -343,6 +346,7 @@ impl Multipath {
             }
             Verdict::Ambiguous => true,
         };
+        path.counters().failed_over();
         // From here on the path may be removed.
         drop(path);
         io.data_mut().history.failed_on(slot, suspect);
@@ -374,6 +378,7 @@ impl Multipath {
                 if !io.data().history.is_newer(path.number()) {
                     let failfast = verdict::failfast(untried(), path.slot());
                     trace::retry(&io, path.slot());
+                    path.counters().retried();
                     return Self::send(io, path, failfast);
                 }
             } else if let Err(again) = Self::exhausted(array, io, newest) {
@@ -431,6 +436,12 @@ impl Multipath {
             io.end(status);
             return Ok(());
         };
+        for slot in io.data().history.tried().iter() {
+            let guard = rcu::read_lock();
+            if let Some(path) = array.paths.dereference(&guard).get(slot) {
+                path.counters().parked();
+            }
+        }
         let again = io.data().parked.ticket != 0;
         *io.data_mut() = Progress {
             history: History::new(newest),
@@ -718,6 +729,10 @@ impl Personality for Multipath {
     type Module = crate::Module;
     const SETTINGS: &'static [Entry<Self>] = settings::ENTRIES;
     const MEMBER_SETTINGS: &'static [MemberEntry<Self>] = settings::MEMBER_ENTRIES;
+    const DEBUG_FILES: &'static [DebugEntry<Self>] = &[
+        DebugEntry::of::<debug::Paths>(),
+        DebugEntry::of::<debug::Settings>(),
+    ];
 
     type Path = Path;
     type PerIo = Progress;

@@ -23,6 +23,7 @@
 
 pub(crate) mod array;
 pub(crate) mod attribute;
+pub(crate) mod debug;
 pub(crate) mod io;
 pub(crate) mod mddev;
 pub(crate) mod personality;
@@ -31,6 +32,7 @@ pub(crate) mod thread;
 
 pub(crate) use array::Array;
 pub(crate) use attribute::{Entry, MemberEntry, MemberSetting, Setting};
+pub(crate) use debug::{DebugEntry, DebugFile};
 pub(crate) use io::{List, Memory, Path, Remap, Shelf, Shelved};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};

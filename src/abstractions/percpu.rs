@@ -2,8 +2,8 @@
 
 //! Numbers that every CPU has for itself.
 //!
-//! C header: `include/linux/percpu.h` (Linux 7.3). Good for hints: a task may move to another CPU
-//! between two calls, and then continues with that CPU's number.
+//! C header: `include/linux/percpu.h` (Linux 7.3). A task may move to another CPU between two calls,
+//! and then continues with that CPU's number: [`PerCpu`] is good for hints, [`Counter`] for sums.
 
 use crate::bindings;
 use core::ptr::NonNull;
@@ -122,5 +122,66 @@ impl Gauge {
     pub(crate) fn read(&self) -> i32 {
         // ORDERING: As in `share`.
         load_relaxed(&self.shared).wrapping_add(self.kept.read() as i32)
+    }
+}
+
+/// A count that every CPU adds to for itself, from zero.
+///
+/// # Invariants
+///
+/// 1. `numbers` is a per-CPU allocation of one `usize`, owned by this value.
+pub(crate) struct Counter {
+    numbers: NonNull<usize>,
+}
+
+// SAFETY: The numbers are changed by single instructions on the CPU that they belong to.
+unsafe impl Send for Counter {}
+
+// SAFETY: As above.
+unsafe impl Sync for Counter {}
+
+impl Counter {
+    /// Allocates the numbers. Sleeps.
+    ///
+    /// # Errors
+    ///
+    /// - `ENOMEM`.
+    pub(crate) fn new() -> Result<Self> {
+        // SAFETY: May be called wherever sleeping is allowed.
+        let numbers = unsafe { bindings::alloc_percpu_ulong() };
+        // INVARIANT: 1, straight from the allocation.
+        Ok(Self {
+            numbers: NonNull::new(numbers).ok_or(ENOMEM)?,
+        })
+    }
+
+    /// The numbers, for C to add to.
+    #[inline]
+    pub(in crate::abstractions) fn as_raw(&self) -> *mut usize {
+        self.numbers.as_ptr()
+    }
+
+    /// The sum, which wraps, and of which others may be changing a part. Any context.
+    pub(crate) fn sum(&self) -> usize {
+        let mut sum = 0usize;
+        let mut cpu = -1;
+        loop {
+            // SAFETY: Any number may be asked for.
+            let next = unsafe { bindings::cpumask_next_possible(cpu) };
+            // SAFETY: A constant after boot.
+            if next >= unsafe { bindings::nr_cpu_ids } {
+                return sum;
+            }
+            // SAFETY: By invariant 1, and the CPU is a possible one.
+            sum = sum.wrapping_add(unsafe { bindings::per_cpu_ulong(self.as_raw(), next) });
+            cpu = next as i32;
+        }
+    }
+}
+
+impl Drop for Counter {
+    fn drop(&mut self) {
+        // SAFETY: By invariant 1; nobody uses the numbers any more.
+        unsafe { bindings::free_percpu(self.as_raw().cast()) };
     }
 }

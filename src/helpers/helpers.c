@@ -5,6 +5,8 @@
  * sorted.
  */
 #include "blkdev.c"
+#include "cpumask.c"
+#include "debugfs.c"
 #include "md.c"
 #include "mm.c"
 #include "percpu-refcount.c"

@@ -7,6 +7,16 @@ u32 __percpu *md_multipath_helper_alloc_percpu_u32(void)
 	return alloc_percpu(u32);
 }
 
+unsigned long __percpu *md_multipath_helper_alloc_percpu_ulong(void)
+{
+	return alloc_percpu(unsigned long);
+}
+
+unsigned long md_multipath_helper_per_cpu_ulong(unsigned long __percpu *number, unsigned int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(number, cpu));
+}
+
 u32 md_multipath_helper_this_cpu_add_return_u32(u32 __percpu *number, u32 value)
 {
 	return this_cpu_add_return(*number, value);

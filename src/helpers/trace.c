@@ -7,12 +7,6 @@
 #include "trace.h"
 #undef CREATE_TRACE_POINTS
 
-void md_multipath_helper_trace_error(struct mddev *mddev, struct bio *bio, unsigned int slot,
-				     unsigned char status)
-{
-	trace_md_multipath_error(mddev, bio, slot, status);
-}
-
 static noinline void do_trace_map(struct mddev *mddev, struct bio *bio, sector_t at,
 				  unsigned int slot)
 {
@@ -22,13 +16,20 @@ static noinline void do_trace_map(struct mddev *mddev, struct bio *bio, sector_t
 
 /*
  * The bio is remapped: block_bio_remap is traced with it, as md's personalities do. With neither
- * switched on this saves no registers.
+ * switched on this saves no registers. What every I/O needs of C is here, so that it is one call.
  */
-void md_multipath_helper_trace_map(struct mddev *mddev, struct bio *bio, sector_t at,
-				   unsigned int slot)
+void md_multipath_helper_count_and_trace_map(unsigned long __percpu *count, struct mddev *mddev,
+					     struct bio *bio, sector_t at, unsigned int slot)
 {
+	this_cpu_inc(*count);
 	if (trace_block_bio_remap_enabled() || trace_md_multipath_map_enabled())
 		do_trace_map(mddev, bio, at, slot);
+}
+
+void md_multipath_helper_trace_error(struct mddev *mddev, struct bio *bio, unsigned int slot,
+				     unsigned char status)
+{
+	trace_md_multipath_error(mddev, bio, slot, status);
 }
 
 void md_multipath_helper_trace_park(struct mddev *mddev, struct bio *bio)

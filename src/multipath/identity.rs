@@ -84,6 +84,23 @@ pub(crate) enum Likeness {
     Unknown,
 }
 
+/// The names, or `unknown` if there are none.
+impl fmt::Display for Known {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = "";
+        for (kind, name, _) in self.identity.both(&self.identity) {
+            if let Some(name) = name {
+                write!(f, "{before}{kind} {name}")?;
+                before = ", ";
+            }
+        }
+        match before {
+            "" => f.write_str("unknown"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// What an array knows of its disk. It outlives the paths that it was had from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Known {

@@ -112,6 +112,11 @@ impl Parking {
         matches!(self.phase, Phase::Open)
     }
 
+    /// How many I/Os are parked, or were and have not ended.
+    pub(crate) const fn holders(&self) -> u32 {
+        self.holders
+    }
+
     fn has_room(&self, limits: Limits) -> bool {
         limits.timeout != 0 && self.holders < limits.max_parked
     }

@@ -3,13 +3,14 @@
 //! A path, and the table of them by slot.
 
 use super::{
+    counters::Counters,
     policy,
     slots::{self, Slots},
 };
 use crate::abstractions::{
     md::{self, Flag, Member},
     once::load_relaxed,
-    percpu::Gauge,
+    percpu::{Counter, Gauge},
     percpu_ref::{Counted, Idle},
 };
 use kernel::{
@@ -32,6 +33,7 @@ pub(crate) struct Path {
     priority: Atomic<i32>,
     /// The I/Os in flight on it that were sent under a policy that looks at this.
     in_flight: Gauge,
+    counters: Counters,
 }
 
 impl Path {
@@ -46,6 +48,7 @@ impl Path {
             member,
             number,
             in_flight: Gauge::new()?,
+            counters: Counters::new()?,
         })?;
         Ok(Arc::new(path, GFP_KERNEL)?)
     }
@@ -56,6 +59,10 @@ impl Path {
 
     pub(crate) fn number(&self) -> u32 {
         self.number
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     pub(crate) fn priority(&self) -> i32 {
@@ -85,6 +92,10 @@ impl Idle for Path {
 impl md::Path for Path {
     fn member(&self) -> &Member {
         &self.member
+    }
+
+    fn sent(&self) -> &Counter {
+        &self.counters.sent
     }
 }
 

@@ -122,6 +122,11 @@ impl History {
         number.wrapping_sub(self.known) as i32 > 0
     }
 
+    /// The slots whose paths the I/O has failed on.
+    pub(crate) const fn tried(&self) -> Slots {
+        self.tried
+    }
+
     /// Which of these the I/O has not tried.
     pub(crate) const fn untried(&self, usable: Slots) -> Slots {
         usable.without(self.tried)

@@ -4,6 +4,7 @@
 
 use super::{
     attribute::MemberFiles,
+    debug::Directory,
     io::Pad,
     mddev::{Io, Mddev, Reconfig},
     personality::Personality,
@@ -42,6 +43,9 @@ pub(crate) struct Array<P: Personality> {
     /// come and go.
     #[pin]
     member_files: Mutex<KVec<MemberFiles<P>>>,
+    /// The files in debugfs. Taken inside `reconfig_mutex`.
+    #[pin]
+    debug: Mutex<Option<Directory>>,
     pub(super) bios: Arc<BioSet>,
     /// Runs [`Personality::thread`].
     #[pin]
@@ -74,6 +78,7 @@ impl<P: Personality> Array<P> {
             mddev,
             members,
             member_files <- new_mutex!(KVec::new()),
+            debug <- new_mutex!(None),
             bios: {
                 // SAFETY: Every bio of the set is the clone of a `Remap` or of a `Shelved`. Until
                 // the clone is freed the one holds a reference to the array, which by the second
@@ -113,6 +118,21 @@ impl<P: Personality> Array<P> {
     /// Wakes the thread that runs [`Personality::thread`]. Any context.
     pub(crate) fn wake(&self) {
         self.thread.wake();
+    }
+
+    /// Makes the files in debugfs. Sleeps.
+    ///
+    /// # Safety
+    ///
+    /// - [`remove_debug_files`](Self::remove_debug_files) is called before the array is freed.
+    pub(super) unsafe fn create_debug_files(&self, _mddev: &Mddev<Reconfig>) {
+        // SAFETY: By the safety requirement.
+        *self.debug.lock() = unsafe { Directory::new(self) };
+    }
+
+    /// Removes the files in debugfs, and waits for those who read them.
+    pub(super) fn remove_debug_files(&self) {
+        *self.debug.lock() = None;
     }
 
     /// Makes the settings of a member in a slot. Sleeps.

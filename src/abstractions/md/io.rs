@@ -18,6 +18,7 @@ use super::{array::Array, personality::Personality, rdev::Member};
 use crate::{
     abstractions::{
         bio::{Bio, BioSet, Chain, Op, Status},
+        percpu::Counter,
         percpu_ref::{Idle, Ref},
     },
     bindings,
@@ -32,6 +33,9 @@ use kernel::{ffi::c_ulong, prelude::*, sync::Arc};
 pub(crate) trait Path: Idle {
     /// The member that I/O is sent to. Always the same one.
     fn member(&self) -> &Member;
+
+    /// What counts the I/Os that are sent to it.
+    fn sent(&self) -> &Counter;
 }
 
 /// How the memory for an I/O is had.
@@ -216,8 +220,9 @@ impl<P: Personality> Remap<P> {
             unsafe { bindings::mddev_check_write_zeroes(mddev, clone) };
         }
         let slot = member.slot() as u32;
+        let count = path.sent().as_raw();
         // SAFETY: As above.
-        unsafe { bindings::trace_map(mddev, clone, sector, slot) };
+        unsafe { bindings::count_and_trace_map(count, mddev, clone, sector, slot) };
         self.pad_mut().path = Some(path);
         // The block layer owns the clone from here on.
         let _ = ManuallyDrop::new(self);

@@ -23,6 +23,7 @@
 use super::{
     array::Array,
     attribute::{self, Entry, MemberEntry},
+    debug::{DebugEntry, Root},
     io::{Path, Remap},
     mddev::{Mddev, Reconfig},
     rdev::{Members, Rdev},
@@ -68,6 +69,8 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     const SETTINGS: &'static [Entry<Self>];
     /// The settings of a member in a slot.
     const MEMBER_SETTINGS: &'static [MemberEntry<Self>];
+    /// The files about an array in debugfs.
+    const DEBUG_FILES: &'static [DebugEntry<Self>];
 
     /// Starts an array. Nothing of it is visible yet. What was set of the mddev is set anew when it
     /// starts again.
@@ -217,6 +220,8 @@ impl<P: Personality> Adapter<P> {
                 Some(_) => unsafe { array.create_member_files(this, rdev) },
                 None => Ok(()),
             })?;
+            // SAFETY: `free` removes the files.
+            unsafe { array.create_debug_files(this) };
             P::started(array);
             Ok(0)
         })
@@ -231,6 +236,7 @@ impl<P: Personality> Adapter<P> {
         unsafe { attribute::remove::<P>(mddev) };
         // SAFETY: By the safety requirement, and as `run` had it from `into_raw`.
         let array: Counted<Array<P>> = unsafe { Counted::from_raw(private) };
+        array.remove_debug_files();
         array.remove_member_files(|_| true);
         // SAFETY: By the safety requirement; `run` started it for this mddev, if at all.
         unsafe { array.thread.stop(mddev) };
@@ -440,7 +446,10 @@ impl Drop for NoIo {
 
 /// A registered personality. Dropping it takes the personality away; arrays that run keep it, and
 /// with it the module, until they stop.
-pub(crate) struct Registration<P: Personality>(PhantomData<P>);
+pub(crate) struct Registration<P: Personality> {
+    _debug: Root,
+    _personality: PhantomData<P>,
+}
 
 impl<P: Personality> Registration<P> {
     const PERSONALITY: bindings::md_personality = {
@@ -479,10 +488,15 @@ impl<P: Personality> Registration<P> {
     /// - `EBUSY`: the level has a personality already.
     /// - `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
+        // Before the first array can look for it.
+        let debug = Root::new::<P::Module>();
         // SAFETY: The personality is there as long as its module, which md core holds while it uses
         // it. md core does not write to it.
         to_result(unsafe { bindings::register_md_submodule(Self::head()) })?;
-        Ok(Self(PhantomData))
+        Ok(Self {
+            _debug: debug,
+            _personality: PhantomData,
+        })
     }
 }
 

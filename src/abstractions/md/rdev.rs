@@ -230,7 +230,7 @@ pub(crate) struct Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = CStr::from_bytes_until_nul(&self.text).map_err(|_| fmt::Error)?;
-        f.write_str(text.to_str().map_err(|_| fmt::Error)?)
+        f.pad(text.to_str().map_err(|_| fmt::Error)?)
     }
 }
 

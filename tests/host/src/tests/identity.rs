@@ -208,3 +208,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_known_of_a_disk_is_shown() {
+    assert_eq!(Known::default().to_string(), "unknown");
+    let disk = identity(None, name(0x25, 16), name(0x50, 8));
+    assert_eq!(
+        known(&disk).to_string(),
+        format!("EUI-64 {}, NAA {}", "25".repeat(16), "50".repeat(8))
+    );
+}
