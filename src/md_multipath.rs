@@ -29,7 +29,8 @@
 //! lock of the slot table (`rcu::Pointer`), the members' settings (`Array::member_files`), what is
 //! known of the disk, `state` of the array. None of these is taken inside
 //! another. `mddev->lock` (md core) is held around `status`, which takes an RCU guard alone.
-//! `state` and the lock of the retry list are taken with interrupts off, in any context. Settings
+//! `state`, the lock of the retry list and that of the events are taken with interrupts off, in any
+//! context. Settings
 //! are read and written under none of them. No lock is taken on the way of an I/O that succeeds.
 //!
 //! # Who holds what

@@ -8,6 +8,7 @@
 
 mod counters;
 mod debug;
+mod event;
 mod identity;
 mod parking;
 mod path;
@@ -21,8 +22,8 @@ use crate::abstractions::{
     bio::{Bio, Status},
     log::{array_line, Level, RateLimit},
     md::{
-        self, Array, DebugEntry, Entry, Flag, Mddev, Member, Members, MemberEntry, Memory, Path as _, Personality,
-        Rdev, Reconfig, Remap, Shelf,
+        self, Array, DebugEntry, Entry, Flag, Mddev, Member, MemberEntry, Members, Memory, Name,
+        Path as _, Personality, Rdev, Reconfig, Remap, Shelf,
     },
     once::load_acquire,
     percpu::PerCpu,
@@ -30,6 +31,7 @@ use crate::abstractions::{
     rcu::Pointer,
     trace,
 };
+use event::{Kind, Queue};
 use identity::{Difference, Extent, Identity, Known, Likeness};
 use kernel::{
     fmt, new_mutex, new_spinlock_irq,
@@ -138,6 +140,9 @@ pub(crate) struct Multipath {
     state: SpinLockIrq<State>,
     /// What [`Ms`] are counted from.
     epoch: Instant<Monotonic>,
+    /// What is to be told to user space.
+    #[pin]
+    events: SpinLockIrq<Queue<Name>>,
     #[pin]
     last_path: RateLimit,
     #[pin]
@@ -217,7 +222,9 @@ impl Multipath {
             Policy::First => return candidates.first(),
             Policy::RoundRobin => policy::round_robin(candidates, cursor())?,
             Policy::QueueDepth => policy::queue_depth(candidates, cursor(), |slot| {
-                table.get(slot).map_or(i32::MAX, |path| path.in_flight().read())
+                table
+                    .get(slot)
+                    .map_or(i32::MAX, |path| path.in_flight().read())
             })?,
         };
         if let Some(cursor) = moved {
@@ -676,6 +683,33 @@ impl Multipath {
         Ok(())
     }
 
+    /// Has user space told what happened to a path, with `left` that work. Any context.
+    fn tell(array: &Array<Self>, rdev: &Rdev, slot: usize, kind: Kind, left: usize) {
+        array.events.lock().push(slot, kind, rdev.name(), left);
+        array.wake();
+    }
+
+    /// Tells user space what waits to be told. Sleeps.
+    fn tell_all(array: &Array<Self>) {
+        loop {
+            let Some(event) = array.events.lock().pop() else {
+                return;
+            };
+            let kind = event.kind.name().to_str().unwrap_or_default();
+            // Nobody is there to be told that nobody could be told.
+            let _ = md::event::change(
+                array.mddev(),
+                [
+                    fmt!("MD_MULTIPATH_EVENT={}", kind),
+                    fmt!("MD_MULTIPATH_PATH={}", event.name),
+                    fmt!("MD_MULTIPATH_SLOT={}", event.slot),
+                    fmt!("MD_MULTIPATH_PATHS_LEFT={}", event.left),
+                    fmt!("MD_MULTIPATH_TIMES={}", event.times),
+                ],
+            );
+        }
+    }
+
     /// Compares a device to the disk that the paths of array `name` lead to, of which one is at
     /// `extent`. Without the check a difference is logged, and no more.
     fn compare(
@@ -832,6 +866,7 @@ impl Personality for Multipath {
                 priorities: [0; Slots::MAX],
             }),
             epoch: Instant::now(),
+            events <- new_spinlock_irq!(Queue::new()),
             last_path <- RateLimit::new(),
             no_path <- RateLimit::new(),
             refusals <- RateLimit::new(),
@@ -901,6 +936,7 @@ impl Personality for Multipath {
     fn thread(array: &Counted<Array<Self>>) -> Option<Delta> {
         let held = Self::resend(array);
         let parked = Self::unpark(array);
+        Self::tell_all(array);
         match [held, parked].into_iter().flatten().min()? {
             0 => {
                 array.wake();
@@ -969,6 +1005,7 @@ impl Personality for Multipath {
                     left.len(),
                     table.len()
                 );
+                Self::tell(array, rdev, slot, Kind::Failed, left.len());
                 array.mddev().members_changed();
             }
         }
@@ -1038,14 +1075,21 @@ impl Personality for Multipath {
             }
         };
         match usable {
-            Some(usable) => log!(
-                Info,
-                array,
-                "path {} added, {} of {} paths work",
-                rdev.name(),
-                usable.len(),
-                count
-            ),
+            Some(usable) => {
+                log!(
+                    Info,
+                    array,
+                    "path {} added, {} of {} paths work",
+                    rdev.name(),
+                    usable.len(),
+                    count
+                );
+                let kind = match rdev.saved_slot(mddev) {
+                    Some(before) if before == slot => Kind::Reinstated,
+                    _ => Kind::Added,
+                };
+                Self::tell(array, rdev, slot, kind, usable.len());
+            }
             None => {
                 // It was failed while it was added: it is to be removed, like any failed path.
                 path.close();
@@ -1074,6 +1118,7 @@ impl Personality for Multipath {
         }
         array.paths.update(|table| table.replaced(slot, None))?;
         log!(Info, array, "path {} removed", rdev.name());
+        Self::tell(array, rdev, slot, Kind::Removed, array.usable().len());
         Ok(())
     }
 

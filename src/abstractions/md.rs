@@ -24,8 +24,10 @@
 pub(crate) mod array;
 pub(crate) mod attribute;
 pub(crate) mod debug;
+pub(crate) mod event;
 pub(crate) mod io;
 pub(crate) mod mddev;
+mod noio;
 pub(crate) mod personality;
 pub(crate) mod rdev;
 pub(crate) mod thread;
@@ -36,7 +38,7 @@ pub(crate) use debug::{DebugEntry, DebugFile};
 pub(crate) use io::{List, Memory, Path, Remap, Shelf, Shelved};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};
-pub(crate) use rdev::{Flag, Member, Members, Rdev};
+pub(crate) use rdev::{Flag, Member, Members, Name, Rdev};
 
 /// How many slots an array may have, and thereby how many paths at a time.
 pub(crate) const MAX_SLOTS: usize = 64;

@@ -157,7 +157,8 @@ impl Table {
     /// Those of the slots whose paths have the highest priority.
     pub(crate) fn highest(&self, slots: Slots) -> Slots {
         slots::highest(slots, |slot| {
-            self.get(slot).map_or(policy::LOWEST, |path| path.priority())
+            self.get(slot)
+                .map_or(policy::LOWEST, |path| path.priority())
         })
     }
 

@@ -26,6 +26,7 @@ use super::{
     debug::{DebugEntry, Root},
     io::{Path, Remap},
     mddev::{Mddev, Reconfig},
+    noio::NoIo,
     rdev::{Members, Rdev},
     thread,
 };
@@ -46,7 +47,6 @@ use kernel::{
     str::{as_char_ptr_in_const_context, CStr},
     sync::{rcu, Arc},
     time::Delta,
-    types::NotThreadSafe,
 };
 
 /// An md personality. The implementing type is the driver's data of one array.
@@ -410,37 +410,6 @@ impl<P: Personality> Adapter<P> {
             // What it could not send meanwhile, it can now.
             array.wake();
         }
-    }
-}
-
-/// Memory is allocated without waiting for I/O as long as this lives.
-///
-/// Members are added and removed with the array's I/O suspended: to wait for memory that is to be
-/// written to the array would be to wait for ever.
-///
-/// # Invariants
-///
-/// 1. `flags` is what `memalloc_noio_save` gave to this task.
-struct NoIo {
-    flags: u32,
-    _task: NotThreadSafe,
-}
-
-impl NoIo {
-    fn enter() -> Self {
-        // INVARIANT: 1, directly.
-        Self {
-            // SAFETY: May be called in process context, by any task for itself.
-            flags: unsafe { bindings::memalloc_noio_save() },
-            _task: NotThreadSafe,
-        }
-    }
-}
-
-impl Drop for NoIo {
-    fn drop(&mut self) {
-        // SAFETY: By invariant 1; the value does not leave its task. Scopes nest as values do.
-        unsafe { bindings::memalloc_noio_restore(self.flags) };
     }
 }
 

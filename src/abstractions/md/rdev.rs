@@ -223,6 +223,7 @@ const _: () = {
 };
 
 /// The name of a block device, as the kernel's `%pg` prints it.
+#[derive(Clone, Copy)]
 pub(crate) struct Name {
     text: [u8; 40],
 }

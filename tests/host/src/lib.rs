@@ -4,8 +4,8 @@
 //!
 //! The modules stand where the driver has them, so that they find each other. The tests are:
 //!
-//! - `status`, `slots`, `policy`, `verdict`, `identity`: each module for itself, exhaustively where
-//!   that can be done;
+//! - `status`, `slots`, `policy`, `verdict`, `identity`, `event`: each module for itself,
+//!   exhaustively where that can be done;
 //! - `protocol`: an I/O's way through an array, random schedules of a model that uses them.
 
 #![allow(dead_code)]
@@ -26,6 +26,7 @@ mod abstractions {
 
 #[path = "../../../src/multipath"]
 mod multipath {
+    pub(crate) mod event;
     pub(crate) mod identity;
     pub(crate) mod parking;
     pub(crate) mod policy;
@@ -35,6 +36,7 @@ mod multipath {
 
 #[cfg(test)]
 mod tests {
+    mod event;
     mod identity;
     mod policy;
     mod protocol;
