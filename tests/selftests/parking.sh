@@ -65,7 +65,7 @@ modprobe md_multipath
 
 # Two disks of scsi_debug over one store are the paths. break_path injects what a broken transport gives,
 # which is a path's fault and not the disk's.
-scsi_debug
+scsi_debug dev_size_mb=32
 declare -a errors
 for i in 0 1; do
 	name=$(readlink -f "/sys/block/$(kname "${debug[i]}")/device")

@@ -479,10 +479,10 @@ impl<P: Personality> Shelved<P> {
         }
         let clone = self.clone;
         let mut this = ManuallyDrop::new(self);
-        // SAFETY: By invariant 1 this is a valid place in the pad, which holds no value now.
-        unsafe {
-            (&raw mut (*Remap::<P>::pad_of(clone.as_ptr())).array).write(ManuallyDrop::new(array))
-        };
+        // SAFETY: By invariant 1 the pad is a valid place.
+        let place = unsafe { &raw mut (*Remap::<P>::pad_of(clone.as_ptr())).array };
+        // SAFETY: As above; it holds no value now.
+        unsafe { place.write(ManuallyDrop::new(array)) };
         // The reference to the set goes; `array` has one.
         // SAFETY: `this` is not used, nor dropped, after this.
         unsafe { ptr::drop_in_place(&mut this.bios) };
