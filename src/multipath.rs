@@ -52,7 +52,7 @@ use retry::{Held, Progress, Retries};
 pub(crate) use settings::are_valid;
 use settings::Settings;
 use slots::{Failure, Slots, StatusLine};
-use verdict::{Exhausted, History, Verdict};
+use verdict::{Exhausted, History, Mark, Verdict};
 
 /// Logs a line about an array, which is whatever has a `name()`.
 macro_rules! log {
@@ -296,7 +296,7 @@ impl Multipath {
         if counted {
             path.in_flight().add(1);
         }
-        io.data_mut().counted = counted;
+        io.data_mut().history.mark(Mark::Counted, counted);
         io.submit(path, failfast);
     }
 
@@ -453,7 +453,6 @@ impl Multipath {
         *io.data_mut() = Progress {
             history: History::new(newest),
             parked,
-            counted: false,
         };
         Self::shelve(array, state, io, again);
         if was_open && array.no_path.allow(c"md/multipath: no path") {
@@ -580,7 +579,10 @@ impl Multipath {
         }
         loop {
             match array.retries.due(array.now(), hold) {
-                Held::Due(io) => Self::retry(array, io),
+                Held::Due(mut io) => {
+                    io.data_mut().history.renew(array.usable());
+                    Self::retry(array, io);
+                }
                 Held::Later(left) => return Some(left),
                 Held::Nothing => return None,
             }
@@ -894,6 +896,9 @@ impl Personality for Multipath {
         let shelf = {
             let mut state = array.state.lock();
             state.closed = true;
+            if core::mem::take(&mut state.no_scan) {
+                array.mddev().set_partition_scan(true);
+            }
             state.shelf.take()
         };
         // What is on it ends with an error.
@@ -920,7 +925,7 @@ impl Personality for Multipath {
 
     #[inline]
     fn complete(io: Remap<Self>, path: Ref<Path>, status: Status) {
-        if io.data().counted {
+        if io.data().history.is_marked(Mark::Counted) {
             path.in_flight().add(-1);
         }
         if status != Status::Ok {

@@ -69,6 +69,21 @@ pub(crate) enum Exhausted {
     NoPath,
 }
 
+/// What is to be remembered of an I/O in one bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Mark {
+    /// The path that it is on counts it as in flight.
+    Counted = 1,
+    /// It has started over after it was held; see [`History::renew`].
+    Renewed = 2,
+}
+
+impl Mark {
+    const BITS: u32 = 8;
+    const ALL: u32 = (1 << Self::BITS) - 1;
+}
+
 /// What an I/O remembers of the paths it failed on.
 ///
 /// A slot may get another path while an I/O is under way. Each path that enters a slot gets a
@@ -78,7 +93,9 @@ pub(crate) enum Exhausted {
 pub(crate) struct History {
     tried: Slots,
     suspects: Slots,
-    known: u32,
+    /// `known`, without its highest byte, and a bit for each [`Mark`] below it. Every byte here is one
+    /// of each I/O in flight.
+    word: u32,
     /// Since when it has waited for its retry, if it is one that has to.
     pub(crate) held_at: Ms,
 }
@@ -90,7 +107,7 @@ impl History {
         Self {
             tried: Slots::NONE,
             suspects: Slots::NONE,
-            known,
+            word: known << Mark::BITS,
             held_at: 0,
         }
     }
@@ -113,13 +130,36 @@ impl History {
                 self.suspects = self.suspects.without(Slots::one(slot));
             }
         }
-        self.known = known;
+        self.word = known << Mark::BITS | self.word & Mark::ALL;
+    }
+
+    /// Whether an I/O has a mark.
+    #[inline]
+    pub(crate) const fn is_marked(&self, mark: Mark) -> bool {
+        self.word & mark as u32 != 0
+    }
+
+    /// Gives an I/O a mark, or takes it away.
+    #[inline]
+    pub(crate) fn mark(&mut self, mark: Mark, on: bool) {
+        self.word = self.word & !(mark as u32) | if on { mark as u32 } else { 0 };
+    }
+
+    /// The I/O has waited before its retry. If it has tried all of the usable, those that were said
+    /// to be down may be up by now: they are to be tried once more.
+    pub(crate) fn renew(&mut self, usable: Slots) {
+        if self.untried(usable).is_empty() && !self.is_marked(Mark::Renewed) {
+            let again = usable.without(self.suspects);
+            self.tried = self.tried.without(again);
+            self.mark(Mark::Renewed, true);
+        }
     }
 
     /// Whether a path with this number entered its slot after the I/O last looked.
     pub(crate) const fn is_newer(&self, number: u32) -> bool {
-        // Numbers wrap; an I/O does not live through two thousand million additions.
-        number.wrapping_sub(self.known) as i32 > 0
+        // Numbers wrap; an I/O does not live through eight million additions.
+        let known = self.word & !Mark::ALL;
+        (number << Mark::BITS).wrapping_sub(known) as i32 > 0
     }
 
     /// The slots whose paths the I/O has failed on.

@@ -133,7 +133,8 @@ fn newer_holds_across_the_wrap() {
         (u32::MAX, u32::MAX, false),
         (0, u32::MAX, false),
         (u32::MAX - 1, 1, true),
-        (0, i32::MAX as u32, true),
+        (0, 0x7f_ffff, true),
+        (0, 0x80_0001, false),
         (5, 5u32.wrapping_sub(1000), false),
     ] {
         let history = History::new(known);
