@@ -36,6 +36,7 @@ use identity::{Difference, Extent, Identity, Known, Likeness};
 use kernel::{
     fmt, new_mutex, new_spinlock_irq,
     prelude::*,
+    print::OnceLite,
     seq_file::SeqFile,
     seq_print,
     str::CStr,
@@ -750,6 +751,31 @@ impl Multipath {
             .then_some("has no name in common with the others: it may be another disk")
     }
 
+    /// The number of slots that `raid_disks` asks for, if an array can have so many.
+    fn slots(raid_disks: i32, max_disks: Option<i32>) -> Option<usize> {
+        if max_disks.is_some_and(|max_disks| raid_disks > max_disks) {
+            return None;
+        }
+        match usize::try_from(raid_disks) {
+            Ok(count @ 1..=Slots::MAX) => Some(count),
+            _ => None,
+        }
+    }
+
+    /// Logs, once, why paths are missing where md core treats the superblock of this level like any
+    /// other.
+    fn tell_what_md_lacks(mddev: &Mddev<Reconfig>) {
+        static ONCE: OnceLite = OnceLite::new();
+        ONCE.call_once(|| {
+            log!(
+                Err,
+                mddev,
+                "this kernel's md starts an array with a superblock from one path only: \
+                 add the others with mdadm --add, or install the md-mod that comes with this module"
+            )
+        });
+    }
+
     /// Logs why something was refused.
     fn refuse(array: &Array<Self>, what: fmt::Arguments<'_>) -> Error {
         if array.refusals.allow(c"md/multipath: refusals") {
@@ -777,18 +803,15 @@ impl Personality for Multipath {
         mddev: &'a Mddev<Reconfig>,
         members: &'a Arc<Members>,
     ) -> Result<impl PinInit<Self, Error> + 'a> {
-        let count = match usize::try_from(mddev.raid_disks()) {
-            Ok(count @ 1..=Slots::MAX) => count,
-            _ => {
-                log!(
-                    Err,
-                    mddev,
-                    "cannot have {} paths, only 1 to {}",
-                    mddev.raid_disks(),
-                    Slots::MAX
-                );
-                return Err(EINVAL);
-            }
+        let Some(count) = Self::slots(mddev.raid_disks(), mddev.max_disks()) else {
+            log!(
+                Err,
+                mddev,
+                "cannot have {} paths, only 1 to {}",
+                mddev.raid_disks(),
+                mddev.max_disks().unwrap_or(i32::MAX).min(Slots::MAX as i32)
+            );
+            return Err(EINVAL);
         };
         if mddev.wants_bitmap() {
             log!(
@@ -803,6 +826,8 @@ impl Personality for Multipath {
         let mut usable = Slots::NONE;
         let mut geometry = None;
         let mut known = Known::default();
+        // Whether md core took a slot from a superblock, which all paths show alike.
+        let mut numbered = false;
         mddev.try_for_each_rdev(|rdev| {
             if rdev.test(Flag::Faulty) {
                 rdev.leave_slot(mddev, members);
@@ -836,11 +861,15 @@ impl Personality for Multipath {
                 .map_err(|_| refuse(&"its slot is taken"))?;
             rdev.set(Flag::InSync);
             usable = usable.with(Slots::one(slot));
+            numbered |= mddev.is_persistent() && rdev.saved_slot(mddev).is_some();
             Ok(())
         })?;
         if usable.is_empty() {
             log!(Err, mddev, "no working path");
             return Err(EINVAL);
+        }
+        if numbered && usable.len() < count {
+            Self::tell_what_md_lacks(mddev);
         }
 
         mddev.stack_limits()?;
@@ -1127,26 +1156,74 @@ impl Personality for Multipath {
         Ok(())
     }
 
-    fn resize(array: &Array<Self>, _mddev: &Mddev<Reconfig>, _sectors: u64) -> Result {
-        Err(Self::refuse(
-            array,
-            fmt!("changing the size is not supported"),
-        ))
+    fn resize(array: &Array<Self>, mddev: &Mddev<Reconfig>, sectors: u64) -> Result {
+        if sectors == 0 {
+            return Err(Self::refuse(array, fmt!("cannot have no size")));
+        }
+        if mddev.fixed_sectors().is_some_and(|fixed| fixed > sectors) {
+            return Err(Self::refuse(
+                array,
+                fmt!("its size was set by hand and is larger"),
+            ));
+        }
+        mddev.try_for_each_rdev(|rdev| {
+            // A path that failed has to grow before it comes back.
+            if rdev.test(Flag::Faulty) || rdev.capacity() >= sectors {
+                return Ok(());
+            }
+            Err(Self::refuse(
+                array,
+                fmt!("path {} does not have that size", rdev.name()),
+            ))
+        })?;
+        mddev.set_dev_sectors(sectors);
+        mddev.set_array_sectors(sectors);
+        Ok(())
     }
 
     fn reshape(array: &Array<Self>, mddev: &Mddev<Reconfig>) -> Result {
-        if mddev.delta_disks() != 0 {
-            return Err(Self::refuse(
-                array,
-                fmt!("changing the number of paths is not supported"),
-            ));
-        }
         if mddev.geometry_changes() {
             return Err(Self::refuse(
                 array,
                 fmt!("there is no chunk size or layout to change"),
             ));
         }
+        if mddev.delta_disks() == 0 {
+            return Ok(());
+        }
+        let raid_disks = mddev.raid_disks().saturating_add(mddev.delta_disks());
+        let count = Self::slots(raid_disks, mddev.max_disks())
+            .ok_or_else(|| Self::refuse(array, fmt!("cannot have {} paths", raid_disks)))?;
+        array
+            .paths
+            .update(|table| table.resized(count))
+            .inspect_err(|error| {
+                if *error == EBUSY {
+                    Self::refuse(
+                        array,
+                        fmt!("a path is in slot {} or above: remove it first", count),
+                    );
+                }
+            })?;
+        mddev.set_raid_disks(raid_disks);
+        let usable = {
+            // Since the grace period every `error` sees the new table.
+            let guard = rcu::read_lock();
+            let table = array.paths.dereference(&guard);
+            let mut state = array.state.lock();
+            let usable = array.usable();
+            Self::set_usable(array, &mut state, table, usable);
+            usable
+        };
+        log!(
+            Info,
+            array,
+            "has {} slots now, {} paths work",
+            count,
+            usable.len()
+        );
+        // For the superblock, and for spares to take the new slots.
+        mddev.members_changed();
         Ok(())
     }
 

@@ -128,6 +128,19 @@ impl Table {
         Ok(KBox::new(Self { slots }, GFP_KERNEL)?)
     }
 
+    /// A copy of this table with `count` slots.
+    ///
+    /// # Errors
+    ///
+    /// - `EBUSY`: there is a path in a slot that would go.
+    pub(crate) fn resized(&self, count: usize) -> Result<KBox<Self>> {
+        let mut table = Self::empty(count)?;
+        for path in self.slots.iter().flatten() {
+            table.place(path.clone()).map_err(|_| EBUSY)?;
+        }
+        Ok(KBox::new(table, GFP_KERNEL)?)
+    }
+
     /// Puts a path into its slot, before anybody else sees the table.
     ///
     /// # Errors

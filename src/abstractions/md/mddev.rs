@@ -216,4 +216,52 @@ impl Mddev<Reconfig> {
         // SAFETY: By invariants 1 and 2 and that of `Rdev`.
         to_result(unsafe { bindings::mddev_stack_new_rdev(self.as_raw(), rdev.as_raw()) })
     }
+
+    /// Whether the array has superblocks.
+    pub(crate) fn is_persistent(&self) -> bool {
+        // SAFETY: As in `raid_disks`.
+        unsafe { (*self.as_raw()).persistent != 0 }
+    }
+
+    /// How many members the superblock has room for; `None` where there is none.
+    pub(crate) fn max_disks(&self) -> Option<i32> {
+        // SAFETY: As in `raid_disks`.
+        let max_disks = unsafe { (*self.as_raw()).max_disks };
+        (max_disks != 0).then_some(max_disks)
+    }
+
+    /// Sets the number of slots: a reshape that was asked for is done.
+    pub(crate) fn set_raid_disks(&self, raid_disks: i32) {
+        let mddev = self.as_raw();
+        // SAFETY: By invariant 1 the mddev is valid.
+        let field = unsafe { &raw mut (*mddev).raid_disks };
+        // SAFETY: The field is valid; by invariant 2 nobody else changes it. C readers take no lock:
+        // the store must not be torn.
+        unsafe { field.write_volatile(raid_disks) };
+        // SAFETY: By invariant 1 the mddev is valid; by 2 nobody else changes the fields.
+        unsafe { (*mddev).delta_disks = 0 };
+        // SAFETY: As above.
+        unsafe { (*mddev).reshape_backwards = 0 };
+    }
+
+    /// Sets how much each member gives, in sectors.
+    pub(crate) fn set_dev_sectors(&self, sectors: u64) {
+        let mddev = self.as_raw();
+        // SAFETY: By invariant 1 the mddev is valid.
+        let field = unsafe { &raw mut (*mddev).dev_sectors };
+        // SAFETY: As in `set_raid_disks`.
+        unsafe { field.write_volatile(sectors) };
+        // SAFETY: As above.
+        unsafe { (*mddev).resync_max_sectors = sectors };
+    }
+
+    /// The size that the user has set for the array, in sectors, if any; md core does not change it
+    /// then.
+    pub(crate) fn fixed_sectors(&self) -> Option<u64> {
+        // SAFETY: As in `raid_disks`.
+        let fixed = unsafe { (*self.as_raw()).external_size };
+        // SAFETY: As in `raid_disks`.
+        let sectors = unsafe { (*self.as_raw()).array_sectors };
+        (fixed != 0).then_some(sectors)
+    }
 }

@@ -140,7 +140,7 @@ impl Rdev {
             return sectors;
         }
         // md core leaves the size out where it adds a member without a superblock.
-        self.device_sectors().saturating_sub(self.data_offset())
+        self.capacity()
     }
 
     /// Where data begin on the device, in sectors. It changes in a reshape only, which personalities
@@ -165,7 +165,9 @@ impl Rdev {
     /// The size of the device, in sectors, whatever of it is for data.
     pub(crate) fn device_sectors(&self) -> u64 {
         // SAFETY: The device of a bound rdev is open.
-        unsafe { (*self.bdev()).bd_nr_sectors }
+        let sectors = unsafe { &raw const (*self.bdev()).bd_nr_sectors };
+        // SAFETY: The field is valid. It may change at any time, so that it is read once and whole.
+        unsafe { sectors.read_volatile() }
     }
 
     /// The sector of its disk that the device begins at: not zero for a partition.
@@ -212,6 +214,11 @@ impl Rdev {
         // one zero.
         unsafe { bindings::bdev_name(self.bdev(), name.text.as_mut_ptr(), name.text.len()) };
         name
+    }
+
+    /// How much there is on the device from where data begin, in sectors, superblocks included.
+    pub(crate) fn capacity(&self) -> u64 {
+        self.device_sectors().saturating_sub(self.data_offset())
     }
 }
 
