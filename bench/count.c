@@ -173,6 +173,9 @@ static vcpu_mem_cb_t watch(const uint8_t *bytes, size_t size)
 			i++;
 			break;
 		}
+		/* What is pushed from there goes to the stack as well. */
+		if (bytes[i] == 0xff && (bytes[i + 1] & 0x38) >= 0x10)
+			return plain;
 		/* Relative to the instruction: a static variable. */
 		return gs && i + 1 < size && (bytes[i + 1] & 0xc7) == 0x05 ? per_cpu : plain;
 	}
