@@ -232,7 +232,7 @@ not_changed "shrink to one" "No reshape" - mdadm --grow $md --force --raid-devic
 not_changed "sysfs: 65 slots" "Invalid argument" "65" attribute raid_disks 65
 not_changed "sysfs: one slot" "busy" "slot 1 or above" attribute raid_disks 1
 not_changed "sysfs: no slot" "Invalid argument" - attribute raid_disks 0
-not_changed "grow to more than there is" "" - mdadm --grow $md --size=10G
+not_changed "grow to more than there is" "Invalid argument" "does not have that size" mdadm --grow $md --size=10G
 not_changed "another level" "No reshape" - mdadm --grow $md --level=1
 not_changed "sysfs: level raid1" "Invalid argument" - attribute level raid1
 not_changed "sysfs: a level that does not exist" "Invalid argument" - attribute level nonsense

@@ -197,6 +197,13 @@ build() {
 	mdadm --quiet --build "$array" --level=multipath --raid-devices=$# "$@"
 }
 
+# create MD METADATA DEV...: an array with superblocks.
+create() {
+	local array=$1 metadata=$2
+	shift 2
+	mdadm --quiet --create "$array" --run --metadata="$metadata" --level=multipath --raid-devices=$# "$@"
+}
+
 # mdstat [NAME]: the two lines of an array in /proc/mdstat, without what ends them.
 mdstat() {
 	local name=${1:-md0} line

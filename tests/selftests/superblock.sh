@@ -1,0 +1,165 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --topology virtio-scsi --paths 2
+# timeout: 1500
+#
+# Superblocks that are spoiled, absurd, of another array, or of a copy of the disk: each is refused, or
+# makes a correct array. Nothing is mixed, nothing is left behind. Needs md core with patches/. SEED, NUMBER and METADATA in the environment choose
+# the random corruptions and the versions.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+read -r -a metadata <<<"${METADATA:-1.2 1.1 1.0 0.90}"
+claims=0
+for meta in "${metadata[@]}"; do
+	case $meta in 1.1 | 1.2) claims=$((claims + 13)) ;; *) claims=$((claims + 12)) ;; esac
+done
+selftest_begin "$claims"
+
+here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
+superblock=$here/../lib/superblock
+seed=${SEED:-1}
+number=${NUMBER:-130}
+
+modprobe loop
+udev_off
+for name in disk copy; do truncate -s 64M "$work/$name"; done
+a0=$(losetup --find --show "$work/disk")
+a1=$(losetup --find --show "$work/disk")
+copy=$(losetup --find --show "$work/copy")
+pattern "$work/data" 16
+pattern "$work/other-data" 16
+
+sb() {
+	local command=$1
+	shift
+	"$superblock" "$meta" "$command" "$@"
+}
+
+# members WANTED DEV...: the array that DEVs make has these.
+members() {
+	local wanted=$1
+	shift
+	equal "$(tr ' ' '\n' <<<"$wanted" | sort)" "$(sb assemble "$@" | tr ' ' '\n' | sort)"
+	wait_for array_gone
+}
+
+# It is refused, leaves nothing, and the good superblock assembles.
+spoiled() {
+	sb set "$a0" "$@"
+	members "" "$a0" "$a1"
+	unheld "$a0" "$a1"
+	sb restore "$a0" "$work/good"
+	members "$a0 $a1" "$a0" "$a1"
+}
+# It is odd, but all that matters is right.
+odd() {
+	sb set "$a0" "$@"
+	members "$a0 $a1" "$a0" "$a1"
+	mdadm --quiet --assemble --run $md "$a0" "$a1"
+	all_up 2
+	holds "$work/data" $md 0
+	stop $md
+	sb restore "$a0" "$work/good"
+}
+
+copied() {
+	sb restore "$copy" "$work/good"
+	sb set "$copy" "$@"
+}
+# alien FIELD=VALUE...: a copy of the disk with that superblock beside the disk's two paths.
+alien() {
+	copied "$@"
+	members "$a0 $a1" "$a0" "$copy" "$a1"
+	either
+}
+# Where the copy comes first, or is newer, it cannot be known which of the two is right. Both is wrong.
+either() {
+	local line
+	for devs in "$copy $a0 $a1" "$a0 $a1 $copy"; do
+		# shellcheck disable=SC2086 # words
+		line=$(sb assemble $devs)
+		echo "$devs: $line"
+		[[ $line != *"$copy"* ]] || equal "$copy" "$line"
+	done
+}
+newer() {
+	copied "$@"
+	either
+}
+
+short() {
+	local half
+	half=$(losetup --find --show --sizelimit 32M "$work/disk")
+	members "$a0" "$a0" "$half"
+	members "" "$half"
+	losetup --detach "$half"
+	members "$a0 $a1" "$a0" "$a1"
+}
+
+many_slots() {
+	sb set "$a0" raid_disks=27
+	mdadm --quiet --assemble --run $md "$a0" "$a1"
+	[[ $(state) == '[27/2] [UU___'* ]]
+	mdadm --quiet $md --fail "$a0"
+	remove $md "$a0"
+	holds "$work/data" $md 0
+	stop $md
+	mdadm --examine "$a1" | grep ' correct'
+	sb restore "$a0" "$work/good"
+}
+
+roles() {
+	case $meta in
+	0.90)
+		# mdadm heeds them for 0.90; no kernel that runs this level writes such a this_disk.
+		sb set "$a0" state0=9 state1=0 this_state=1 number=5
+		members "$a0 $a1" "$a0" "$a1"
+		sb restore "$a0" "$work/good"
+		;;
+	*) odd role0=0xfffe role1=0xffff dev_number=1 ;;
+	esac
+}
+
+fuzzed() {
+	"$superblock" "$meta" fuzz "$seed" "$number" "$a0" "$a1" "$copy"
+	members "$a0 $a1" "$a0" "$a1"
+	mdadm --quiet --assemble $md "$a0" "$a1"
+	all_up 2
+	holds "$work/data" $md 0
+	stop $md
+}
+
+for meta in "${metadata[@]}"; do
+	# What is left of the version before would be found as well.
+	blkdiscard --force "$a0"
+	blkdiscard --force "$copy"
+	create $md "$meta" "$a0" "$a1"
+	write_at $md 0 16 "$work/data"
+	stop $md
+	sb set "$a0" events=100
+	sb save "$a0" "$work/good"
+	cp "$work/disk" "$work/copy"
+	copied
+	mdadm --quiet --assemble --run $md "$copy"
+	write_at $md 0 16 "$work/other-data"
+	stop $md
+
+	claim "$meta: a wrong checksum: refused" spoiled csum=1
+	claim "$meta: no slot: refused" spoiled raid_disks=0
+	claim "$meta: 65 slots: refused" spoiled raid_disks=65
+	claim "$meta: 2^31-1 slots: refused" spoiled raid_disks=0x7fffffff
+	claim "$meta: a level that does not exist: refused" spoiled level=-7
+	claim "$meta: roles that say faulty, spare or missing: assembled, with all paths" roles
+	claim "$meta: another array beside the disk: only the disk" alien uuid=0x1234
+	claim "$meta: another level beside the disk: only the disk" alien level=1
+	claim "$meta: a copy with an older superblock beside the disk: only the disk" \
+		alien events=99
+	claim "$meta: a copy with a newer superblock: never both" newer events=101
+	case $meta in
+	0.90) claim "$meta: 27 slots: a failed path finds no place in the superblock, and the array goes on" many_slots ;;
+	*) claim "$meta: a table that is too long: refused" spoiled max_dev=1921 ;;
+	esac
+	case $meta in
+	1.1 | 1.2) claim "$meta: a path that is too short: only the other" short ;;
+	esac
+	claim "$meta: $number random corruptions, seed $seed: refused, or a correct array" fuzzed
+done
