@@ -123,10 +123,11 @@ replace() {
 	all_up 2
 	quick
 }
-again_by_readd() {
+readd_refused() {
 	mdadm --quiet $md --fail /dev/path1
 	remove $md /dev/path1
-	mdadm $md --re-add /dev/path1
+	refused "not persistent" mdadm $md --re-add /dev/path1
+	readd $md /dev/path1
 	all_up 2
 	quick
 }
@@ -193,7 +194,7 @@ for meta in 1.2 0.90 none; do
 	if [ "$meta" != none ]; then
 		claim "$meta: --replace is refused" replace
 	else
-		claim "$meta: --re-add brings a path back" again_by_readd
+		claim "$meta: --re-add is refused, --add is not" readd_refused
 	fi
 	io_end
 	claim "$meta: none of the I/O failed, and all of it read what was written" io_clean "$meta"
