@@ -183,6 +183,15 @@ guest_dir() {
 	printf '%s/%s' "$cache" "$(guest_entry)"
 }
 
+# Debian 12's kernel, with the C module: its release rolls, so the one that was fetched counts.
+original_entry() {
+	printf 'original-%s' "$(cat "$cache/release-original" 2>/dev/null || echo none)"
+}
+
+original_kernel() {
+	printf '%s/%s/lib/modules/%s/vmlinuz' "$cache" "$(original_entry)" "$(cat "$cache/release-original")"
+}
+
 root_dir() {
 	printf '%s/%s/fs' "$cache" "$(root_entry)"
 }
