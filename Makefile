@@ -54,6 +54,9 @@ install: modules
 
 endif
 
+install-boot:
+	@scripts/install-boot
+
 clean:
 	rm -rf build
 
@@ -77,6 +80,7 @@ help:
 	@echo 'make KDIR=DIR          build it for a prepared kernel build tree (LLVM=1 where that is clang-built)'
 	@echo 'make md-mod [KDIR=…]   build md core with patches/, for arrays with superblocks'
 	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
+	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
