@@ -6,6 +6,7 @@
 //!
 //! - `status`, `slots`, `policy`, `verdict`, `identity`, `event`: each module for itself,
 //!   exhaustively where that can be done;
+//! - `parking`: random schedules against records of who waits;
 //! - `protocol`: an I/O's way through an array, random schedules of a model that uses them.
 
 #![allow(dead_code)]
@@ -38,6 +39,7 @@ mod multipath {
 mod tests {
     mod event;
     mod identity;
+    mod parking;
     mod policy;
     mod protocol;
     mod slots;

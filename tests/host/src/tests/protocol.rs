@@ -8,6 +8,9 @@
 //! checked against records of its own, which know paths by identity and verdicts by the table in
 //! [`super::verdict`].
 //!
+//! This is the array without parking, in any number of paths and I/Os. Parking, the hold, quiesce and
+//! stop are in the model of `tests/model`, for few.
+//!
 //! As in md core, paths are added and removed one at a time, while no bio is on its way in, and
 //! I/O in flight and the thread go on.
 
