@@ -31,6 +31,7 @@ use crate::abstractions::{
     rcu::Pointer,
     trace,
 };
+use core::mem::MaybeUninit;
 use event::{Kind, Queue};
 use identity::{Difference, Extent, Identity, Known, Likeness};
 use kernel::{
@@ -143,7 +144,7 @@ pub(crate) struct Multipath {
     epoch: Instant<Monotonic>,
     /// What is to be told to user space.
     #[pin]
-    events: SpinLockIrq<Queue<Name>>,
+    events: SpinLockIrq<KBox<Queue<Name>>>,
     #[pin]
     last_path: RateLimit,
     #[pin]
@@ -687,30 +688,15 @@ impl Multipath {
     }
 
     /// Has user space told what happened to a path, with `left` that work. Any context.
-    fn tell(array: &Array<Self>, rdev: &Rdev, slot: usize, kind: Kind, left: usize) {
+    fn happened(array: &Array<Self>, rdev: &Rdev, slot: usize, kind: Kind, left: usize) {
         array.events.lock().push(slot, kind, rdev.name(), left);
-        array.wake();
+        array.wake_teller();
     }
 
-    /// Tells user space what waits to be told. Sleeps.
-    fn tell_all(array: &Array<Self>) {
-        loop {
-            let Some(event) = array.events.lock().pop() else {
-                return;
-            };
-            let kind = event.kind.name().to_str().unwrap_or_default();
-            // Nobody is there to be told that nobody could be told.
-            let _ = md::event::change(
-                array.mddev(),
-                [
-                    fmt!("MD_MULTIPATH_EVENT={}", kind),
-                    fmt!("MD_MULTIPATH_PATH={}", event.name),
-                    fmt!("MD_MULTIPATH_SLOT={}", event.slot),
-                    fmt!("MD_MULTIPATH_PATHS_LEFT={}", event.left),
-                    fmt!("MD_MULTIPATH_TIMES={}", event.times),
-                ],
-            );
-        }
+    /// An empty queue of events. It is too large for the stack of those who wait for memory.
+    #[inline(never)]
+    fn queue(room: KBox<MaybeUninit<Queue<Name>>>) -> KBox<Queue<Name>> {
+        KBox::write(room, Queue::new())
     }
 
     /// Compares a device to the disk that the paths of array `name` lead to, of which one is at
@@ -847,6 +833,7 @@ impl Personality for Multipath {
             Self::check(mddev, rdev, geometry).map_err(|why| refuse(&why))?;
             let identity = Identity::of(|kind| rdev.designator(kind));
             let extent = geometry.extent;
+            known.extent = Some(extent);
             let likeness = match first {
                 true => Likeness::Same,
                 false => Self::compare(mddev.name(), rdev, &known, extent, &identity)
@@ -877,6 +864,7 @@ impl Personality for Multipath {
         mddev.set_degraded(count.saturating_sub(usable.len()) as u32);
         mddev.set_array_sectors(mddev.dev_sectors());
 
+        let events = Self::queue(KBox::new_uninit(GFP_KERNEL)?);
         let preferred = table.highest(usable);
         let table = KBox::new(table, GFP_KERNEL)?;
         Ok(try_pin_init!(Self {
@@ -897,7 +885,7 @@ impl Personality for Multipath {
                 priorities: [0; Slots::MAX],
             }),
             epoch: Instant::now(),
-            events <- new_spinlock_irq!(Queue::new()),
+            events <- new_spinlock_irq!(events),
             last_path <- RateLimit::new(),
             no_path <- RateLimit::new(),
             refusals <- RateLimit::new(),
@@ -970,13 +958,32 @@ impl Personality for Multipath {
     fn thread(array: &Counted<Array<Self>>) -> Option<Delta> {
         let held = Self::resend(array);
         let parked = Self::unpark(array);
-        Self::tell_all(array);
         match [held, parked].into_iter().flatten().min()? {
             0 => {
                 array.wake();
                 None
             }
             next => Some(Delta::from_millis(next.into())),
+        }
+    }
+
+    fn tell(array: &Array<Self>) {
+        loop {
+            let Some(event) = array.events.lock().pop() else {
+                return;
+            };
+            let kind = event.kind.name().to_str().unwrap_or_default();
+            // Nobody is there to be told that nobody could be told.
+            let _ = md::event::change(
+                array.mddev(),
+                [
+                    fmt!("MD_MULTIPATH_EVENT={}", kind),
+                    fmt!("MD_MULTIPATH_PATH={}", event.name),
+                    fmt!("MD_MULTIPATH_SLOT={}", event.slot),
+                    fmt!("MD_MULTIPATH_PATHS_LEFT={}", event.left),
+                    fmt!("MD_MULTIPATH_TIMES={}", event.times),
+                ],
+            );
         }
     }
 
@@ -1039,7 +1046,7 @@ impl Personality for Multipath {
                     left.len(),
                     table.len()
                 );
-                Self::tell(array, rdev, slot, Kind::Failed, left.len());
+                Self::happened(array, rdev, slot, Kind::Failed, left.len());
                 array.mddev().members_changed();
             }
         }
@@ -1051,7 +1058,7 @@ impl Personality for Multipath {
         if rdev.test(Flag::Faulty) {
             return Err(EINVAL);
         }
-        let (taken, count, geometry) = {
+        let (taken, count, geometry, live) = {
             let guard = rcu::read_lock();
             let table = array.paths.dereference(&guard);
             let path = array.take(array.usable(), &guard).ok_or(ENODEV)?;
@@ -1059,6 +1066,7 @@ impl Personality for Multipath {
                 table.taken(),
                 table.len(),
                 Geometry::of(path.member().rdev()),
+                path.member().rdev().is_live(),
             )
         };
         let slot = match rdev.slot() {
@@ -1070,7 +1078,12 @@ impl Personality for Multipath {
         Self::check(mddev, rdev, geometry).map_err(|why| refuse(&why))?;
         let known = *array.disk.lock();
         let identity = Identity::of(|kind| rdev.designator(kind));
-        let likeness = Self::compare(array.name(), rdev, &known, geometry.extent, &identity)
+        // A path whose device is gone does not tell how large the disk is.
+        let extent = match known.extent {
+            Some(extent) if !live => extent,
+            _ => geometry.extent,
+        };
+        let likeness = Self::compare(array.name(), rdev, &known, extent, &identity)
             .map_err(|why| refuse(&why))?;
         mddev
             .stack_new_rdev(rdev)
@@ -1085,6 +1098,7 @@ impl Personality for Multipath {
         array
             .paths
             .update(|table| table.replaced(slot, Some(entry)))?;
+        array.disk.lock().extent = Some(Geometry::of(rdev).extent);
         if let Some(doubt) = Self::learn(&mut array.disk.lock(), &identity, likeness) {
             log!(Warning, array, "{} {}", rdev.name(), doubt);
         }
@@ -1122,7 +1136,7 @@ impl Personality for Multipath {
                     Some(before) if before == slot => Kind::Reinstated,
                     _ => Kind::Added,
                 };
-                Self::tell(array, rdev, slot, kind, usable.len());
+                Self::happened(array, rdev, slot, kind, usable.len());
             }
             None => {
                 // It was failed while it was added: it is to be removed, like any failed path.
@@ -1152,7 +1166,7 @@ impl Personality for Multipath {
         }
         array.paths.update(|table| table.replaced(slot, None))?;
         log!(Info, array, "path {} removed", rdev.name());
-        Self::tell(array, rdev, slot, Kind::Removed, array.usable().len());
+        Self::happened(array, rdev, slot, Kind::Removed, array.usable().len());
         Ok(())
     }
 

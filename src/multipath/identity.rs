@@ -106,6 +106,8 @@ impl fmt::Display for Known {
 pub(crate) struct Known {
     identity: Identity,
     doubted: bool,
+    /// Where on it the path is that was taken in last.
+    pub(crate) extent: Option<Extent>,
 }
 
 impl Known {

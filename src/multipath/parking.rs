@@ -174,17 +174,22 @@ impl Parking {
     }
 
     /// An I/O that was parked with `ticket` (zero: it was not) has ended, in any other way than for
-    /// want of a path. If it was the probe, the parked are let go: the thread is to be woken.
+    /// want of a path. If it was the probe, the parked are let go. Says whether the thread is to be
+    /// woken.
     pub(crate) fn ended(&mut self, ticket: Ticket) -> bool {
         if ticket == 0 {
             return false;
         }
         self.give_back();
-        let probe = self.phase == Phase::Probing(ticket);
-        if probe {
-            self.phase = Phase::Releasing(self.last);
+        match self.phase {
+            Phase::Probing(probe) if probe == ticket => {
+                self.phase = Phase::Releasing(self.last);
+                true
+            }
+            // There may be nothing left to wait for.
+            Phase::Waiting { .. } => self.holders == 0,
+            _ => false,
         }
-        probe
     }
 
     /// The I/O that was parked with `ticket` does not go again for some time. If it was the probe,
@@ -214,9 +219,12 @@ impl Parking {
         limits: Limits,
     ) -> Step {
         let Some(first) = first else {
-            // A probe that is out says later whether the path works.
-            if !matches!(self.phase, Phase::Probing(_)) {
-                self.phase = Phase::Open;
+            match self.phase {
+                // The probe that is out says later whether the path works.
+                Phase::Probing(_) => {}
+                // Those that are to be retried later come back, or end.
+                Phase::Waiting { .. } if self.holders > 0 => {}
+                _ => self.phase = Phase::Open,
             }
             return Step::Sleep(None);
         };

@@ -50,6 +50,9 @@ pub(crate) struct Array<P: Personality> {
     /// Runs [`Personality::thread`].
     #[pin]
     pub(super) thread: Thread,
+    /// Runs [`Personality::tell`].
+    #[pin]
+    pub(super) teller: Thread,
     #[pin]
     data: P,
 }
@@ -87,6 +90,7 @@ impl<P: Personality> Array<P> {
                 Arc::pin_init(set, GFP_KERNEL)?
             },
             thread <- Thread::none(),
+            teller <- Thread::none(),
             data <- data,
         }? Error)
     }
@@ -118,6 +122,11 @@ impl<P: Personality> Array<P> {
     /// Wakes the thread that runs [`Personality::thread`]. Any context.
     pub(crate) fn wake(&self) {
         self.thread.wake();
+    }
+
+    /// Wakes the thread that runs [`Personality::tell`]. Any context.
+    pub(crate) fn wake_teller(&self) {
+        self.teller.wake();
     }
 
     /// Makes the files in debugfs. Sleeps.

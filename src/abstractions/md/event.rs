@@ -10,7 +10,8 @@ use core::ptr;
 use kernel::{error::to_result, fmt, prelude::*, str::CString};
 
 /// Sends a `change` event of the array's disk with `variables`, each `NAME=value`. Process context;
-/// sleeps, but waits for no I/O, so that the array's threads may call it.
+/// sleeps. It takes a lock of all uevents, whose holder may wait for memory, and so for I/O of this
+/// array: whatever that I/O depends on must not call this.
 ///
 /// # Errors
 ///

@@ -97,6 +97,9 @@ impl<C> Mddev<C> {
         if allowed {
             // SAFETY: `state` is a word of bits that is changed by the bit helpers only.
             unsafe { bindings::clear_bit(bit, state) };
+            // What was asked for meanwhile is made up for when the array is next opened.
+            // SAFETY: As above.
+            unsafe { bindings::set_bit(bindings::GD_NEED_PART_SCAN as usize, state) };
         } else {
             // SAFETY: As above.
             unsafe { bindings::set_bit(bit, state) };

@@ -14,7 +14,7 @@
 //! | `resize`, `check_reshape` | ioctl, sysfs, worker | yes | `reconfig_mutex` |
 //! | `size` | ioctl, sysfs | yes | `reconfig_mutex` |
 //! | `quiesce` | ioctl, sysfs | yes | mostly `reconfig_mutex` |
-//! | [`Personality::thread`] | a thread of its own | yes | nothing |
+//! | [`Personality::thread`], [`Personality::tell`] | a thread of its own each | yes | nothing |
 //! | md core's thread | itself | yes | nothing |
 //!
 //! `make_request` returns before the I/O is done and keeps no `active_io` for it: what waits for
@@ -100,6 +100,10 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
     /// The array's thread was woken by [`Array::wake`], or has slept for as long as it was told to.
     /// Says how long it may sleep now; without a limit it waits to be woken. Sleeps.
     fn thread(array: &Counted<Array<Self>>) -> Option<Delta>;
+
+    /// There is something to tell user space: [`Array::wake_teller`] was called. Sleeps. No I/O
+    /// waits for this.
+    fn tell(array: &Array<Self>);
 
     /// Writes the array's part of `/proc/mdstat`.
     fn status(array: &Array<Self>, seq: &SeqFile);
@@ -213,6 +217,8 @@ impl<P: Personality> Adapter<P> {
             let array = unsafe { Array::<P>::of(mddev) };
             // SAFETY: This is the only start; `free` stops the thread before the array goes.
             unsafe { array.thread.start(mddev, Self::thread, c"retry") }?;
+            // SAFETY: As above.
+            unsafe { array.teller.start(mddev, Self::teller, c"events") }?;
             // SAFETY: `private` is set, and stays so until `free`, which removes the files.
             unsafe { attribute::create::<P>(mddev) }?;
             this.try_for_each_rdev(|rdev| match rdev.slot() {
@@ -240,6 +246,8 @@ impl<P: Personality> Adapter<P> {
         array.remove_member_files(|_| true);
         // SAFETY: By the safety requirement; `run` started it for this mddev, if at all.
         unsafe { array.thread.stop(mddev) };
+        // SAFETY: As above.
+        unsafe { array.teller.stop(mddev) };
         P::stop(&array);
         let members = array.members().clone();
         // Waits for the last I/O.
@@ -267,6 +275,16 @@ impl<P: Personality> Adapter<P> {
         let sleep = P::thread(unsafe { Array::of(mddev) });
         // SAFETY: By the safety requirement.
         unsafe { thread::set_sleep(thread, sleep) };
+    }
+
+    /// # Safety
+    ///
+    /// - `thread` is the running thread, which [`Self::run`] has made.
+    unsafe extern "C" fn teller(thread: *mut bindings::md_thread) {
+        // SAFETY: By the safety requirement.
+        let mddev = unsafe { (*thread).mddev };
+        // SAFETY: The array is freed only after its thread has ended.
+        P::tell(unsafe { Array::<P>::of(mddev) });
     }
 
     /// # Safety
