@@ -121,9 +121,14 @@ rmmod scsi_debug
 
 # --- the kernel gives a device's name to another disk ---
 
+# Found anew, path0 has the lowest name that is free, and the next disk gets it when path0 goes.
+host=$(scsi_host /dev/path0)
+scsi_delete /dev/path0
+scsi_rescan "$host"
+settle
+wait_for present /dev/path0
 build $md /dev/path0 /dev/path1
 name=$(kname /dev/path0)
-host=$(scsi_host /dev/path0)
 scsi_delete /dev/path0
 mdadm --quiet $md --fail detached
 wait_for mdadm --quiet $md --remove detached

@@ -69,6 +69,11 @@ impl Array {
         self.shelf.len() + self.out.len()
     }
 
+    /// Whether nothing has happened yet since an I/O showed that no path works.
+    fn waits(&self) -> bool {
+        !self.parking.is_open() && self.probe.is_none() && self.release.is_none()
+    }
+
     fn has_room(&self) -> bool {
         self.limits.timeout != 0 && self.holders() < self.limits.max_parked as usize
     }
@@ -167,8 +172,12 @@ impl Array {
                 self.out.remove(&parked.ticket);
                 // Once a path came, the probe is one of many.
                 let tells = self.probe == Some(parked.ticket);
+                let last = self.waits() && self.holders() == 0;
                 let woken = self.parking.ended(parked.ticket);
-                ensure!(woken == tells, "woken: {woken}, probe: {tells}");
+                ensure!(
+                    woken == (tells || last),
+                    "woken: {woken}, probe: {tells}, last: {last}"
+                );
                 if tells {
                     self.probe = None;
                     self.no_path = None;
@@ -205,12 +214,15 @@ impl Array {
     fn thread(&mut self, may_send: bool) -> Checked<bool> {
         let first = self.shelf.first_key_value().map(|(_, parked)| *parked);
         let was_open = self.parking.is_open();
+        let was_waiting = self.waits();
         let step = self.parking.step(self.now, first, may_send, self.limits);
         let Some(first) = first else {
             ensure!(step == Step::Sleep(None), "{step:?} with nothing parked");
+            // Those that are out and come back later are behind nobody.
+            let wait = was_waiting && !self.out.is_empty();
             ensure!(
-                self.parking.is_open() == self.probe.is_none(),
-                "open: {}, probe: {:?}",
+                self.parking.is_open() == (self.probe.is_none() && !wait),
+                "open: {}, probe: {:?}, wait: {wait}",
                 self.parking.is_open(),
                 self.probe
             );
