@@ -87,7 +87,9 @@ impl<C> Mddev<C> {
     }
 
     /// Forbids or allows the block layer to look for partitions on the array. It holds a lock while
-    /// it reads, for which everybody waits who opens the array. Any context.
+    /// it reads, for which everybody waits who opens the array. What was asked for meanwhile is not
+    /// made up for: it would be at the next open, which may be of an array with no path again. Any
+    /// context.
     pub(crate) fn set_partition_scan(&self, allowed: bool) {
         // SAFETY: By invariant 1 the mddev is valid; `Personality` runs on arrays with a disk only.
         let disk = unsafe { (*self.as_raw()).gendisk };
@@ -97,9 +99,6 @@ impl<C> Mddev<C> {
         if allowed {
             // SAFETY: `state` is a word of bits that is changed by the bit helpers only.
             unsafe { bindings::clear_bit(bit, state) };
-            // What was asked for meanwhile is made up for when the array is next opened.
-            // SAFETY: As above.
-            unsafe { bindings::set_bit(bindings::GD_NEED_PART_SCAN as usize, state) };
         } else {
             // SAFETY: As above.
             unsafe { bindings::set_bit(bit, state) };
