@@ -21,6 +21,7 @@ import time
 PATHS = 3
 SIZE = 4096
 PATIENCE = 120
+TRACING = "/sys/kernel/tracing"
 
 # include/linux/blk_types.h
 STATUSES = {
@@ -184,27 +185,36 @@ class Injector:
 
 def traced(operation):
     """That the operation is what its name says: the block layer's name for it on the array."""
-    tracing = "/sys/kernel/tracing"
-    put(f"{tracing}/trace", "\n")
-    put(f"{tracing}/events/block/block_bio_queue/enable", "1")
+    put(f"{TRACING}/trace", "\n")
+    put(f"{TRACING}/events/block/block_bio_queue/enable", "1")
     answer = run(operation)
-    put(f"{tracing}/events/block/block_bio_queue/enable", "0")
-    with open(f"{tracing}/trace") as trace:
+    put(f"{TRACING}/events/block/block_bio_queue/enable", "0")
+    with open(f"{TRACING}/trace") as trace:
         kinds = re.findall(r"block_bio_queue: 9,0 (\S+)", trace.read())
     if not any(re.fullmatch(OPERATIONS[operation][2], kind) for kind in kinds):
         return f"{answer} by {' '.join(kinds)}"
     return answer
 
 
+def parks():
+    """Whether the trace shows that an I/O waits for a path."""
+    with open(f"{TRACING}/trace") as trace:
+        return "md_multipath_park:" in trace.read()
+
+
 def wait_mended(injector, status, operation):
-    """The I/O is under way until it fails, or waits for a path, which then works again."""
+    """The I/O ends, or waits for a path, and then they work again."""
     answers = []
+    event = f"{TRACING}/events/md_multipath/md_multipath_park/enable"
     put("/sys/block/md0/md/no_path_timeout_ms", str(1000 * PATIENCE))
+    put(f"{TRACING}/trace", "\n")
+    put(event, "1")
     injector.inject(status, operation, PATHS)
     io = threading.Thread(target=lambda: answers.append(run(operation)))
     io.start()
-    until(lambda: answers or states() == "_" * (PATHS - 1) + "U", "it neither ends nor waits for a path")
+    until(lambda: answers or parks(), "it neither ends nor waits for a path")
     injector.clear()
+    put(event, "0")
     io.join(PATIENCE)
     put("/sys/block/md0/md/no_path_timeout_ms", "0")
     io.join()
