@@ -149,6 +149,7 @@ byte wanted;	/* members that wait to be added */
 byte stage[BIOS];
 byte at[BIOS];	/* the slot of the path that it holds */
 byte tried[BIOS], suspects[BIOS], known[BIOS];
+byte renewed;	/* those that have started over after they were held */
 
 /* What only the checks look at. */
 byte met[BIOS];	/* the number of the path that it holds */
@@ -159,7 +160,7 @@ bool won[BIOS];	/* it has succeeded */
 bool owed;	/* a path has come, and no bio has failed on all paths since */
 
 #define count(m) (((m) & 1) + (((m) >> 1) & 1) + (((m) >> 2) & 1))
-#define fresh(b) tried[b] = 0; suspects[b] = 0; down[b] = 0; doubtful[b] = 0
+#define fresh(b) tried[b] = 0; suspects[b] = 0; down[b] = 0; doubtful[b] = 0; renewed = renewed & ~SET(b)
 #define failed_on(b) (down[b] | doubtful[b])
 #define can_get(s) ((present & SET(s)) && !(closed & SET(s)))
 #if BIOS == 1
@@ -261,6 +262,7 @@ inline parking_ended(b) {
 		holders--;
 		if
 		:: phase == PROBING && turn == ticket[b] -> phase = RELEASING; turn = last; wake = true
+		:: phase == WAIT && holders == 0 -> wake = true
 		:: else
 		fi;
 		ticket[b] = 0; late = late & ~SET(b); order[b] = 0
@@ -704,6 +706,14 @@ resend_now:
 		:: else
 		fi;
 		held = held & ~SET(cur); due = due & ~SET(cur);
+		/* @ History::renew */
+		if
+		:: batch == 0 && !(usable & ~tried[cur]) && !(renewed & SET(cur)) ->
+			down[cur] = down[cur] & ~(usable & ~suspects[cur]);
+			tried[cur] = tried[cur] & ~(usable & ~suspects[cur]);
+			renewed = renewed | SET(cur)
+		:: else
+		fi;
 #endif
 		batch = batch & ~SET(cur);
 		NEXT(retry)
@@ -724,7 +734,7 @@ unpark_now:
 		if
 		:: cur == NOBODY ->
 			if
-			:: phase != PROBING -> phase = OPEN; turn = 0
+			:: phase != PROBING && !(phase == WAIT && holders > 0) -> phase = OPEN; turn = 0
 			:: else
 			fi;
 			limited = false;
