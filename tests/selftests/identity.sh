@@ -18,7 +18,8 @@ part=65536 # sectors: as many as a disk of scsi_debug has
 said() {
 	local lines line
 	lines=$(log_since)
-	lines=$(grep '^md/multipath:' <<<"$lines" || :)
+	# md asks again for a spare that was refused: the same line may come twice.
+	lines=$({ grep '^md/multipath:' <<<"$lines" || :; } | uniq)
 	echo "the driver said: $lines"
 	equal $# "$(grep -c . <<<"$lines")"
 	while IFS= read -r line; do

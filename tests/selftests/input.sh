@@ -14,7 +14,8 @@ build_it=(mdadm --build "$md" --level=multipath)
 said() {
 	local lines
 	lines=$(log_since)
-	lines=$(grep '^md/multipath:' <<<"$lines" || :)
+	# md asks again for a spare that was refused: the same line may come twice.
+	lines=$({ grep '^md/multipath:' <<<"$lines" || :; } | uniq)
 	echo "the driver said: $lines"
 	if [ "$1" = - ]; then
 		[ -z "$lines" ]
