@@ -121,8 +121,7 @@ stop $md
 dm_over mp0 /dev/path0
 dm_over mp1 /dev/path1
 build $md /dev/mapper/mp0 /dev/mapper/mp1
-dm_break_all mp0 /dev/path0
-dm_break_all mp1 /dev/path1
+dm_break_all mp0 /dev/path0 mp1 /dev/path1
 mark_log
 start=$SECONDS
 claim "errors: 420 reads, writes and flushes all end, with EIO" all_fail

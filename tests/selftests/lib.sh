@@ -430,9 +430,19 @@ dm_break() {
 	dm_change "$1" "0 $(sectors "/dev/mapper/$1") error"
 }
 
-# dm_break_all NAME DEV: flushes as well.
+# dm_break_all NAME DEV [NAME DEV]...: flushes as well; all at the same moment, so that no I/O of udev
+# finds one broken and the other not.
 dm_break_all() {
-	dm_change "$1" "0 $(sectors "/dev/mapper/$1") flakey $2 0 0 1 2 error_reads error_writes"
+	local names=() i
+	for ((i = 1; i <= $#; i += 2)); do
+		names+=("${!i}")
+	done
+	dmsetup suspend --nolockfs --noflush "${names[@]}"
+	while [ $# -gt 0 ]; do
+		dmsetup load "$1" --table "0 $(sectors "/dev/mapper/$1") flakey $2 0 0 1 2 error_reads error_writes"
+		shift 2
+	done
+	dmsetup --noudevsync resume "${names[@]}"
 }
 
 # dm_mend NAME DEV
