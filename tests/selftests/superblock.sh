@@ -4,13 +4,13 @@
 # timeout: 1500
 #
 # Superblocks that are spoiled, absurd, of another array, or of a copy of the disk: each is refused, or
-# makes a correct array. Nothing is mixed, nothing is left behind. Needs md core with patches/. SEED, NUMBER and METADATA in the environment choose
-# the random corruptions and the versions.
+# makes a correct array. Nothing is mixed, nothing is left behind. Needs md core with patches/. SEED, NUMBER
+# and METADATA in the environment choose the random corruptions and the versions.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 read -r -a metadata <<<"${METADATA:-1.2 1.1 1.0 0.90}"
 claims=0
 for meta in "${metadata[@]}"; do
-	case $meta in 1.1 | 1.2) claims=$((claims + 13)) ;; *) claims=$((claims + 12)) ;; esac
+	case $meta in 1.1 | 1.2) claims=$((claims + 14)) ;; *) claims=$((claims + 13)) ;; esac
 done
 selftest_begin "$claims"
 
@@ -80,6 +80,28 @@ either() {
 		echo "$devs: $line"
 		[[ $line != *"$copy"* ]] || equal "$copy" "$line"
 	done
+}
+# A disk of another size with a copy of the superblock, in its place and in all else as the original.
+other_size() {
+	local larger devs line
+	cp "$work/disk" "$work/larger"
+	truncate -s 96M "$work/larger"
+	larger=$(losetup --find --show "$work/larger")
+	sb restore "$larger" "$work/good"
+	# It says where it is.
+	[ "$meta" != 1.0 ] || sb set "$larger" super_offset=$((96 * 2048 - 16))
+	mark_log
+	for devs in "$a0 $larger $a1" "$larger $a0 $a1" "$a0 $a1 $larger"; do
+		# shellcheck disable=SC2086 # words
+		line=$(sb assemble $devs)
+		echo "$devs: $line"
+		[ -z "$line" ] || equal "$(tr ' ' '\n' <<<"$a0 $a1" | sort)" "$(tr ' ' '\n' <<<"$line" | sort)"
+	done
+	wait_for array_gone
+	log_has "not the same disk: it has (196608|131072) sectors, the array's has (196608|131072)"
+	losetup --detach "$larger"
+	rm "$work/larger"
+	members "$a0 $a1" "$a0" "$a1"
 }
 newer() {
 	copied "$@"
@@ -154,6 +176,7 @@ for meta in "${metadata[@]}"; do
 	claim "$meta: a copy with an older superblock beside the disk: only the disk" \
 		alien events=99
 	claim "$meta: a copy with a newer superblock: never both" newer events=101
+	claim "$meta: a disk of another size with a copy of the superblock: never both" other_size
 	case $meta in
 	0.90) claim "$meta: 27 slots: a failed path finds no place in the superblock, and the array goes on" many_slots ;;
 	*) claim "$meta: a table that is too long: refused" spoiled max_dev=1921 ;;
