@@ -1,0 +1,136 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --topology virtio-scsi --paths 2
+# timeout: 300
+#
+# The udev rule of boot/ in a running system, on disks and on partitions: the first path starts the array,
+# others join it, all paths may go at once and come back. Needs md core with patches/.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+selftest_begin 16
+
+here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
+uninstall() {
+	local status=$?
+	set +Ee
+	rm -f /usr/lib/udev/md-multipath-path /usr/lib/udev/rules.d/62-md-multipath.rules
+	udevadm control --reload
+	return $status
+}
+trap 'uninstall; on_exit' EXIT
+install -m 755 "$here/../../boot/md-multipath-path" /usr/lib/udev/
+install -m 644 "$here/../../boot/62-md-multipath.rules" /usr/lib/udev/rules.d/
+udevadm control --reload
+pattern "$work/data" 64
+hosts=("$(scsi_host /dev/path0)" "$(scsi_host /dev/path1)")
+
+# leave N...: the disk behind adapter N goes. Udev may be reading the array then, which waits for a path too.
+leave() {
+	local n
+	for n; do scsi_delete "/dev/path$n"; done
+	for n; do wait_for absent "/dev/path$n"; done
+}
+# back N...
+back() {
+	local n
+	for n; do
+		scsi_rescan "${hosts[n]}"
+		wait_for present "/dev/path$n"
+	done
+	settle
+}
+# array: sets `md` to the array that runs.
+array() {
+	local line
+	line=$(grep -m 1 '^md.* : active.* multipath ' /proc/mdstat) && name=${line%% *}
+	[ -b "/dev/$name" ] && md=/dev/$name
+}
+is_up() {
+	wait_for array
+	wait_state "$name" "$1"
+	holds "$work/data" "$md" 0
+}
+setting() {
+	wait_for array
+	echo "$2" >"/sys/block/$name/md/$1"
+}
+
+# --- each way -------------------------------------------------------------------------------------
+
+# make METADATA DEV...: an array with data, stopped.
+make() {
+	mdadm --quiet --create /dev/md0 --run --level=multipath --metadata="$1" --raid-devices=2 --name=rule \
+		--homehost=any "${@:2}" || return
+	all_up 2
+	write_at /dev/md0 0 64 "$work/data"
+	stop /dev/md0
+}
+first() {
+	back 0
+	is_up '[2/1] [U_]'
+}
+second() {
+	back 1
+	is_up '[2/2] [UU]'
+}
+one_leaves() {
+	leave 1
+	goes_on "$md"
+	is_up '[2/1] [U_]'
+	second
+}
+# A write that finds no path waits for one.
+all_leave() {
+	local writer
+	pattern "$work/parked" 1
+	setting no_path_timeout_ms 600000
+	leave 0 1
+	dd if="$work/parked" of="$md" bs=4k seek=2000 oflag=direct conv=notrunc status=none &
+	writer=$!
+	wait_for more_parked
+	back 1
+	wait "$writer"
+	back 0
+	is_up '[2/2] [UU]'
+	setting no_path_timeout_ms 0
+	holds "$work/parked" "$md" 2000
+}
+more_parked() {
+	awk '$1 == "parked" { seen = $2 > 0 } END { exit !seen }' "/sys/kernel/debug/md_multipath/$name/settings"
+}
+unused() {
+	leave 0 1
+	back 1 0
+	is_up '[2/2] [UU]'
+}
+# The rule starts no array that somebody has stopped, until the device comes anew.
+stopped() {
+	wait_for array
+	stop "$md"
+	udevadm trigger --action=change --subsystem-match=block
+	settle
+	not array
+}
+
+play() {
+	local what=$1 metadata=$2
+	shift 2
+	claim "$what: made" make "$metadata" "$@"
+	leave 0 1
+	claim "$what: the first path starts it" first
+	claim "$what: the second joins it" second
+	array
+	io_begin "${what//[^a-z]/}" "$md"
+	claim "$what: a path goes and comes back, under I/O" one_leaves
+	io_end
+	claim "$what: … none of which failed" io_clean "${what//[^a-z]/}"
+	claim "$what: all go and come back, and a write has waited for it" all_leave
+	claim "$what: all go and come back while it is not used" unused
+	claim "$what: once stopped, it stays so" stopped
+}
+
+play "disks, 1.2" 1.2 /dev/path0 /dev/path1
+blkdiscard --force /dev/path0
+parted --script /dev/path0 mklabel gpt mkpart a 1MiB 257MiB
+blockdev --rereadpt /dev/path1
+wait_for present /dev/path0p1 /dev/path1p1
+play "partitions, 0.90" 0.90 /dev/path0p1 /dev/path1p1
