@@ -183,6 +183,10 @@ guest_dir() {
 	printf '%s/%s' "$cache" "$(guest_entry)"
 }
 
+stock_image() {
+	printf '%s/x/usr/lib/modules/%s/vmlinuz' "$(kernel_dir)" "$(kernel_release)"
+}
+
 # Debian 12's kernel, with the C module: its release rolls, so the one that was fetched counts.
 original_entry() {
 	printf 'original-%s' "$(cat "$cache/release-original" 2>/dev/null || echo none)"
@@ -190,6 +194,38 @@ original_entry() {
 
 original_kernel() {
 	printf '%s/%s/lib/modules/%s/vmlinuz' "$cache" "$(original_entry)" "$(cat "$cache/release-original")"
+}
+
+# A kernel built here, of scripts/NAME.config: `debug`.
+own_entry() {
+	printf '%s-%s-%s-%s' "$1" "$(root_key)" \
+		"$(data "$repo/scripts/$1.config" | sha256sum | cut -c1-8)" "$(kernel_release)"
+}
+
+# Its build tree, what KDIR names for it, with the image `vmlinux`; lib/modules/R is in own_modules.
+own_tree() {
+	printf '%s/%s/build' "$cache" "$(own_entry "$1")"
+}
+
+own_modules() {
+	printf '%s/%s/modules' "$cache" "$(own_entry "$1")"
+}
+
+# target stock|debug: the kernel that modules are built for. Sets target_release, target_tree, its build tree,
+# target_make, what make has to be told, and target_key, which changes with the tree.
+# shellcheck disable=SC2034 # the callers read them
+target() {
+	if [ "$1" = stock ]; then
+		target_release=$(kernel_release)
+		target_tree=$(tree_dir)
+		target_key=$(tree_entry)
+		target_make=(LOCALVERSION="$(local_version)")
+	else
+		target_tree=$(own_tree "$1")
+		target_release=$(cat "$target_tree/include/config/kernel.release")
+		target_key=$(own_entry "$1")
+		target_make=(LLVM=1)
+	fi
 }
 
 root_dir() {
