@@ -64,7 +64,7 @@ check:
 	@scripts/check
 
 test:
-	@tests/run $(T)
+	@tests/run $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
 demo:
 	@scripts/demo
@@ -82,7 +82,7 @@ help:
 	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
 	@echo 'make check             format, lints and rules'
-	@echo 'make test [T=NAME]     all tests, or one'
+	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'

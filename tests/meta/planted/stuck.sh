@@ -7,5 +7,5 @@
 . "${BASH_SOURCE[0]%/*}/../../selftests/lib.sh"
 selftest_begin 1
 rmmod md_multipath
-insmod "${BASH_SOURCE[0]%/*}/../../../build/meta/md_multipath.ko"
+insmod "${BASH_SOURCE[0]%/*}/../../../build/meta-stock/md_multipath.ko"
 claim "all is well" true

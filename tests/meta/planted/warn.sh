@@ -6,6 +6,6 @@
 # The kernel warns.
 . "${BASH_SOURCE[0]%/*}/../../selftests/lib.sh"
 selftest_begin 1
-insmod "${BASH_SOURCE[0]%/*}/../../../build/meta/planted.ko"
+insmod "${BASH_SOURCE[0]%/*}/../../../build/meta-stock/planted.ko"
 rmmod planted
 claim "all is well" true

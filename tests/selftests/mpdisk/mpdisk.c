@@ -129,7 +129,7 @@ static int add(struct mpdisk *disk, unsigned int index)
 	disk->index = index;
 	spin_lock_init(&disk->lock);
 	bio_list_init(&disk->waiting);
-	disk->work = IRQ_WORK_INIT_HARD(end_waiting);
+	init_irq_work(&disk->work, end_waiting);
 	disk->gd = blk_alloc_disk(&limits, NUMA_NO_NODE);
 	if (IS_ERR(disk->gd))
 		return PTR_ERR(disk->gd);
