@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check test demo bench profile help
+.PHONY: modules md-mod current install clean check test soak demo bench profile help
 
 ifneq ($(KDIR),)
 
@@ -66,6 +66,10 @@ check:
 test:
 	@tests/run $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
+soak:
+	@scripts/vm --topology virtio-scsi --paths 4 --timeout 900000 -- \
+		env EVENTS='$(or $(EVENTS),10000)' SEED='$(SEED)' tests/selftests/storm.sh
+
 demo:
 	@scripts/demo
 
@@ -83,6 +87,7 @@ help:
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
+	@echo 'make soak              storms of 10,000 events a lane (EVENTS=N SEED=N), for hours'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'

@@ -569,7 +569,7 @@ io_clean() {
 	cat "$work/fio-$1.log"
 	numbers=$(sed -n '/^{/,$p' "$work/fio-$1.json" |
 		jq -r '.jobs[0] | "\(.error) \(.read.total_ios) \(.write.total_ios)"')
-	echo "error, reads, writes: $numbers"
+	echo "error, reads, writes: $numbers; status $io_status"
 	[[ $numbers =~ ^0\ [1-9][0-9]*\ [1-9] ]] || return
 	# 128: ended by a signal, as it was told to.
 	[ "$io_status" -eq 0 ] || [ "$io_status" -eq 128 ] || return
