@@ -28,7 +28,7 @@ use crate::abstractions::{
     once::load_acquire,
     percpu::PerCpu,
     percpu_ref::{Counted, Ref},
-    rcu::Pointer,
+    rcu::{Pointer, Section},
     trace,
 };
 use core::mem::MaybeUninit;
@@ -218,6 +218,7 @@ impl Multipath {
     }
 
     /// The slot that is to take the next I/O of this CPU.
+    #[inline(never)]
     fn next(&self, policy: Policy, table: &Table, candidates: Slots) -> Option<usize> {
         let cursor = || Cursor::from_bits(self.cursors.add(1));
         let Choice { slot, moved } = match policy {
@@ -237,29 +238,13 @@ impl Multipath {
 
     /// Takes a reference to one of `candidates` that is not closed, as the policy has it.
     #[inline]
-    fn take(&self, candidates: Slots, guard: &rcu::Guard) -> Option<Ref<Path>> {
+    fn take(&self, mut candidates: Slots, guard: &Section) -> Option<Ref<Path>> {
         let table = self.paths.dereference(guard);
-        let policy = self.settings.policy();
-        if policy == Policy::First {
-            if let Some(path) = table.get(candidates.first()?) {
-                if let Some(path) = path.get(guard) {
-                    return Some(path);
-                }
-            }
-        }
-        self.take_any(policy, table, candidates, guard)
-    }
-
-    #[inline(never)]
-    fn take_any(
-        &self,
-        policy: Policy,
-        table: &Table,
-        mut candidates: Slots,
-        guard: &rcu::Guard,
-    ) -> Option<Ref<Path>> {
         loop {
-            let slot = self.next(policy, table, candidates)?;
+            let slot = match self.settings.policy() {
+                Policy::First => candidates.first()?,
+                policy => self.next(policy, table, candidates)?,
+            };
             if let Some(path) = table.get(slot).and_then(|path| path.get(guard)) {
                 return Some(path);
             }
@@ -278,7 +263,7 @@ impl Multipath {
 
     /// Picks one of the paths that `candidates` gives, and takes a reference to it.
     #[inline]
-    fn pick(&self, guard: &rcu::Guard, candidates: impl Fn() -> Slots) -> Option<Ref<Path>> {
+    fn pick(&self, guard: &Section, candidates: impl Fn() -> Slots) -> Option<Ref<Path>> {
         loop {
             let slots = candidates();
             if let Some(path) = self.take(slots, guard) {
@@ -297,15 +282,25 @@ impl Multipath {
         let counted = io.array().settings.policy() == Policy::QueueDepth;
         if counted {
             path.in_flight().add(1);
+            io.data_mut().history.mark(Mark::Counted, true);
         }
-        io.data_mut().history.mark(Mark::Counted, counted);
         io.submit(path, failfast);
     }
 
+    /// An I/O has come back from a path: it is not counted there any more.
+    #[inline]
+    fn uncount(io: &mut Remap<Self>, path: &Path) {
+        let history = &mut io.data_mut().history;
+        if history.is_marked(Mark::Counted) {
+            history.mark(Mark::Counted, false);
+            path.in_flight().add(-1);
+        }
+    }
+
     /// Sees to what depends on an I/O that has succeeded: the paths that it failed on before are
-    /// convicted.
+    /// convicted. Gives the I/O back.
     #[cold]
-    fn succeeded(io: &Remap<Self>) {
+    fn succeeded(io: Remap<Self>) -> Remap<Self> {
         let array = io.array();
         let Progress {
             history, parked, ..
@@ -323,6 +318,7 @@ impl Multipath {
                 array.mddev().fail(path.member().rdev());
             }
         }
+        io
     }
 
     /// An I/O ends, in any other way than for want of a path.
@@ -341,6 +337,7 @@ impl Multipath {
     /// Handles an I/O that failed.
     #[cold]
     fn failed(mut io: Remap<Self>, path: Ref<Path>, status: Status) {
+        Self::uncount(&mut io, &path);
         let member = path.member();
         let slot = path.slot();
         let verdict = verdict::verdict(io.op(), status, member.rdev().is_live());
@@ -374,7 +371,7 @@ impl Multipath {
             // ORDERING: Acquire pairs with the release in `hot_add`, so that the table read below
             // has every path up to this number.
             let newest = load_acquire(&array.newest);
-            let guard = rcu::read_lock();
+            let guard = Section::enter();
             let table = array.paths.dereference(&guard);
             io.data_mut()
                 .history
@@ -385,7 +382,7 @@ impl Multipath {
             if let Some(path) = picked {
                 // A path that was added just now would not be known as tried: look again.
                 if !io.data().history.is_newer(path.number()) {
-                    let failfast = verdict::failfast(untried(), path.slot());
+                    let failfast = verdict::failfast(untried(), path.own());
                     trace::retry(&io, path.slot());
                     path.counters().retried();
                     return Self::send(io, path, failfast);
@@ -924,33 +921,33 @@ impl Personality for Multipath {
     }
 
     #[inline]
-    fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: rcu::Guard) {
+    fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: Section) {
         let Some(path) = array.pick(&guard, || array.preferred()) else {
             drop(guard);
             return Self::arrive(array, bio);
         };
         drop(guard);
-        let failfast = verdict::failfast(array.usable(), path.slot());
         // ORDERING: Acquire, and after the path was picked, so that its number is not higher; see
         // `History::new`.
         let progress = Progress::new(load_acquire(&array.newest));
         match Remap::new(array, bio, Memory::Wait, progress) {
-            Ok(io) => Self::send(io, path, failfast),
+            Ok(io) => {
+                let failfast = verdict::failfast(io.array().usable(), path.own());
+                Self::send(io, path, failfast);
+            }
             Err((bio, status)) => bio.end(status),
         }
     }
 
     #[inline]
-    fn complete(io: Remap<Self>, path: Ref<Path>, status: Status) {
-        if io.data().history.is_marked(Mark::Counted) {
-            path.in_flight().add(-1);
-        }
+    fn complete(mut io: Remap<Self>, path: Ref<Path>, status: Status) {
         if status != Status::Ok {
             return Self::failed(io, path, status);
         }
+        Self::uncount(&mut io, &path);
         drop(path);
         if !io.data().is_plain() {
-            Self::succeeded(&io);
+            io = Self::succeeded(io);
         }
         io.end(status);
     }
@@ -1059,12 +1056,16 @@ impl Personality for Multipath {
             return Err(EINVAL);
         }
         let (taken, count, geometry, live) = {
-            let guard = rcu::read_lock();
+            let guard = Section::enter();
             let table = array.paths.dereference(&guard);
-            let path = array.take(array.usable(), &guard).ok_or(ENODEV)?;
+            let (taken, count) = (table.taken(), table.len());
+            let path = array.take(array.usable(), &guard);
+            // Before the path may be dropped, which may wake md core.
+            drop(guard);
+            let path = path.ok_or(ENODEV)?;
             (
-                table.taken(),
-                table.len(),
+                taken,
+                count,
                 Geometry::of(path.member().rdev()),
                 path.member().rdev().is_live(),
             )

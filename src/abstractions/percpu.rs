@@ -102,7 +102,8 @@ impl Gauge {
     #[inline]
     pub(crate) fn add(&self, number: i32) {
         let kept = self.kept.add(number as u32) as i32;
-        if kept.unsigned_abs() >= Self::BATCH {
+        // Whether it is below -BATCH, or BATCH at least.
+        if kept.wrapping_add_unsigned(Self::BATCH) as u32 >= 2 * Self::BATCH {
             self.share(kept);
         }
     }

@@ -9,12 +9,13 @@
 //! only. Closing it lets no new reference be taken; the count then becomes one shared counter
 //! after an RCU grace period, and [`Idle::idle`] is called when the last reference goes.
 //!
-//! Context: [`Counted::get`], [`Counted::close`] and dropping a [`Ref`] work in any context, also
+//! Context: [`Counted::get`], [`Counted::enter`], [`Counted::close`] and dropping a [`Ref`] work in any context, also
 //! with interrupts off. Everything else sleeps.
 //!
 //! Lock order: the gate of a `Counted` is taken by [`Counted::drain`], [`Counted::reopen`] and
 //! [`Counted::wait_open`] only; nothing is locked inside it.
 
+use super::rcu::{Reader, Section};
 use crate::bindings;
 use core::{ops::Deref, ptr::NonNull};
 use kernel::{
@@ -51,7 +52,9 @@ const DRAINED: u32 = 2;
 /// 4. `state` is [`DRAINED`] only while the count is zero and [`Inner::release`] has completed
 ///    `idle`.
 #[pin_data(PinnedDrop)]
+#[repr(C)]
 struct Inner<T: Idle> {
+    /// First, so that its address is that of the whole, which each I/O has at hand.
     #[pin]
     count: Opaque<bindings::percpu_ref>,
     state: Atomic<u32>,
@@ -116,9 +119,9 @@ impl<T: Idle> Inner<T> {
         this.idle.complete_all();
     }
 
-    fn get(&self, _guard: &rcu::Guard) -> bool {
-        // SAFETY: By invariant 1 `count` is initialised; the guard shows the RCU read lock.
-        unsafe { bindings::percpu_ref_tryget_live_rcu(self.count.get()) }
+    fn get(&self, _guard: &impl Reader) -> bool {
+        // SAFETY: By invariant 1 `count` is initialised; the guard shows a reader of RCU.
+        unsafe { bindings::percpu_ref_tryget_live_reader(self.count.get()) }
     }
 
     fn close(&self) {
@@ -221,12 +224,26 @@ impl<T: Idle> Counted<T> {
     /// Takes a reference, unless the object is closed. Any context. The guard may be dropped before
     /// the reference.
     #[inline]
-    pub(crate) fn get(&self, guard: &rcu::Guard) -> Option<Ref<T>> {
+    pub(crate) fn get(&self, guard: &impl Reader) -> Option<Ref<T>> {
         if !self.inner().get(guard) {
             return None;
         }
         // INVARIANT: 1, as a reference was just taken.
         Some(Ref { inner: self.inner })
+    }
+
+    /// [Gets](Self::get) a reference, and enters a [`Section`] if it has got one. Any context.
+    #[inline]
+    pub(crate) fn enter(&self) -> Option<(Ref<T>, Section)> {
+        let count = self.inner().count.get();
+        // SAFETY: By invariant 1 of `Inner` the count is initialised.
+        if !unsafe { bindings::percpu_ref_tryget_live_preempt_disable(count) } {
+            return None;
+        }
+        // SAFETY: The call that has just succeeded leaves preemption disabled.
+        let section = unsafe { Section::entered() };
+        // INVARIANT: 1, as a reference was just taken.
+        Some((Ref { inner: self.inner }, section))
     }
 
     /// Refuses all further references. Any context; may be repeated.

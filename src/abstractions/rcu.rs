@@ -3,9 +3,10 @@
 //! A pointer that is read under RCU.
 //!
 //! C header: `include/linux/rcupdate.h` (Linux 7.3). The kernel crate has the read-side guard and
-//! the grace period; this adds the pointer between them.
+//! the grace period; this adds the pointer between them, and a guard that costs less.
 
 use super::once::load_acquire;
+use crate::bindings;
 use core::marker::PhantomData;
 use kernel::{
     new_mutex,
@@ -14,7 +15,61 @@ use kernel::{
         atomic::{ordering, Atomic},
         rcu, Mutex,
     },
+    types::NotThreadSafe,
 };
+
+/// Shows that its holder is a reader of RCU.
+///
+/// # Safety
+///
+/// - As long as there is a value, no grace period ends that began after the value was made.
+pub(crate) unsafe trait Reader {}
+
+// SAFETY: The guard stands for `rcu_read_lock`.
+unsafe impl Reader for rcu::Guard {}
+
+/// A short stretch of code that cannot be preempted. The grace periods of RCU wait for its end as
+/// they do for `rcu_read_unlock` (`Documentation/RCU/whatisRCU.rst`), and its two ends are an
+/// instruction each instead of a call into RCU. No lock that sleeps, under any configuration, may be
+/// taken in it.
+///
+/// # Invariants
+///
+/// 1. Preemption is disabled, once for this value.
+pub(crate) struct Section(NotThreadSafe);
+
+// SAFETY: By invariant 1 the CPU passes through no quiescent state as long as there is a value.
+unsafe impl Reader for Section {}
+
+impl Section {
+    /// Begins one. Any context.
+    #[inline]
+    pub(crate) fn enter() -> Self {
+        // SAFETY: May be called anywhere; undone when the value is dropped.
+        unsafe { bindings::preempt_disable() };
+        // INVARIANT: 1, directly.
+        Self(NotThreadSafe)
+    }
+
+    /// Takes over one that has begun.
+    ///
+    /// # Safety
+    ///
+    /// - Preemption is disabled, and it is up to the caller to enable it.
+    #[inline]
+    pub(super) unsafe fn entered() -> Self {
+        // INVARIANT: 1 by the safety requirement.
+        Self(NotThreadSafe)
+    }
+}
+
+impl Drop for Section {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By invariant 1.
+        unsafe { bindings::preempt_enable() };
+    }
+}
 
 /// An owned `T` that readers see under an RCU guard and writers replace as a whole.
 ///
@@ -50,7 +105,7 @@ impl<T> Pointer<T> {
 
     /// The current value, for as long as the guard lives. Any context.
     #[inline]
-    pub(crate) fn dereference<'a>(&'a self, _guard: &'a rcu::Guard) -> &'a T {
+    pub(crate) fn dereference<'a>(&'a self, _guard: &'a impl Reader) -> &'a T {
         // ORDERING: Acquire pairs with the release in `update`, so that the contents of the value
         // are seen. `rcu_dereference` gets by with the address dependency, which Rust's compiler
         // does not promise to keep.

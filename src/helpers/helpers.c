@@ -11,5 +11,6 @@
 #include "mm.c"
 #include "percpu-refcount.c"
 #include "percpu.c"
+#include "preempt.c"
 #include "ratelimit.c"
 #include "trace.c"

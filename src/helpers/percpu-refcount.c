@@ -1,6 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
 #include <linux/percpu-refcount.h>
+#include <linux/preempt.h>
+
+/* What percpu_ref_tryget_live_rcu() does, for a reader of RCU of any kind. */
+static __always_inline bool tryget_live(struct percpu_ref *ref)
+{
+	unsigned long __percpu *count;
+
+	if (likely(__ref_is_percpu(ref, &count))) {
+		this_cpu_inc(*count);
+		return true;
+	}
+	return !(ref->percpu_count_ptr & __PERCPU_REF_DEAD) &&
+	       atomic_long_inc_not_zero(&ref->data->count);
+}
 
 void md_multipath_helper_percpu_ref_get(struct percpu_ref *ref)
 {
@@ -30,7 +44,17 @@ void md_multipath_helper_percpu_ref_put(struct percpu_ref *ref)
 		ref->data->release(ref);
 }
 
-bool md_multipath_helper_percpu_ref_tryget_live_rcu(struct percpu_ref *ref)
+/* If it gives a reference, the caller cannot be preempted until it calls preempt_enable(). */
+bool md_multipath_helper_percpu_ref_tryget_live_preempt_disable(struct percpu_ref *ref)
 {
-	return percpu_ref_tryget_live_rcu(ref);
+	preempt_disable();
+	if (likely(tryget_live(ref)))
+		return true;
+	preempt_enable();
+	return false;
+}
+
+bool md_multipath_helper_percpu_ref_tryget_live_reader(struct percpu_ref *ref)
+{
+	return tryget_live(ref);
 }

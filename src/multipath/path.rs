@@ -27,6 +27,8 @@ use kernel::{
 /// I/O starts on it.
 pub(crate) struct Path {
     member: Member,
+    /// The set of its slot.
+    own: Slots,
     /// Its number; see [`History`](super::verdict::History).
     number: u32,
     /// I/O takes the paths of the highest priority. Changed under the array's `state`.
@@ -45,6 +47,7 @@ impl Path {
         };
         let path = Counted::new(Self {
             priority: Atomic::new(priority),
+            own: Slots::one(member.slot()),
             member,
             number,
             in_flight: Gauge::new()?,
@@ -55,6 +58,12 @@ impl Path {
 
     pub(crate) fn slot(&self) -> usize {
         self.member.slot()
+    }
+
+    /// The set of its slot.
+    #[inline]
+    pub(crate) fn own(&self) -> Slots {
+        self.own
     }
 
     pub(crate) fn number(&self) -> u32 {

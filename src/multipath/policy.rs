@@ -45,9 +45,9 @@ impl Policy {
     #[inline]
     pub(crate) const fn from_number(number: u32) -> Self {
         match number {
+            0 => Self::First,
             1 => Self::RoundRobin,
-            2 => Self::QueueDepth,
-            _ => Self::First,
+            _ => Self::QueueDepth,
         }
     }
 

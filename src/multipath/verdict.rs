@@ -188,9 +188,9 @@ impl History {
     }
 }
 
-/// Whether lower layers should fail an I/O fast that is sent to `slot`: unless no other path is
-/// left to try.
+/// Whether lower layers should fail an I/O fast that is sent to the path in `own`, the set of its
+/// slot: unless no other path is left to try.
 #[inline]
-pub(crate) const fn failfast(untried: Slots, slot: usize) -> bool {
-    !untried.without(Slots::one(slot)).is_empty()
+pub(crate) const fn failfast(untried: Slots, own: Slots) -> bool {
+    !untried.without(own).is_empty()
 }

@@ -24,7 +24,7 @@ use crate::{
     bindings,
 };
 use core::{
-    mem::ManuallyDrop,
+    mem::{ManuallyDrop, MaybeUninit},
     ptr::{self, NonNull},
 };
 use kernel::{ffi::c_ulong, prelude::*, sync::Arc};
@@ -49,14 +49,14 @@ pub(crate) enum Memory {
 
 /// What stands in front of a clone.
 ///
-/// A clone's `Pad` is initialised as long as there is a [`Remap`] for it or it is in flight. On a
-/// [`Shelf`] all but `array` is.
+/// A clone's `Pad` is initialised as long as there is a [`Remap`] for it or it is in flight, but for
+/// `path`. On a [`Shelf`] all but `path` and `array` is.
 pub(super) struct Pad<P: Personality> {
     original: Bio,
     /// When the original was accounted as started, in jiffies; zero if it was not.
     started: c_ulong,
-    /// The path that the clone is in flight on.
-    path: Option<Ref<P::Path>>,
+    /// The path that the clone is in flight on. Initialised while it is.
+    path: MaybeUninit<Ref<P::Path>>,
     data: P::PerIo,
     /// Dropped last: the array, and all that belongs to it, may go with it.
     array: ManuallyDrop<Ref<Array<P>>>,
@@ -115,7 +115,7 @@ impl<P: Personality> Remap<P> {
             started: start_accounting(&original),
             original,
             array: ManuallyDrop::new(array),
-            path: None,
+            path: MaybeUninit::uninit(),
             data,
         };
         // INVARIANT: 1, as the pad is written here; 2, as the clone is new.
@@ -184,6 +184,7 @@ impl<P: Personality> Remap<P> {
 
     /// Sends the I/O down a path. With `failfast`, lower layers do not repeat what failed on the
     /// way to the disk. Process context: it may sleep. The completion may run before this returns.
+    #[inline(always)]
     pub(crate) fn submit(mut self, path: Ref<P::Path>, failfast: bool) {
         let clone = self.clone.as_ptr();
         let original = self.pad().original.as_raw();
@@ -221,13 +222,12 @@ impl<P: Personality> Remap<P> {
         }
         let slot = member.slot() as u32;
         let count = path.sent().as_raw();
-        // SAFETY: As above.
-        unsafe { bindings::count_and_trace_map(count, mddev, clone, sector, slot) };
-        self.pad_mut().path = Some(path);
+        self.pad_mut().path.write(path);
         // The block layer owns the clone from here on.
         let _ = ManuallyDrop::new(self);
-        // SAFETY: The clone is complete, with a device, a sector and an end function.
-        unsafe { bindings::submit_bio_noacct(clone) };
+        // SAFETY: The clone is complete, with a device, a sector and an end function. Until it is
+        // submitted, which comes last, its array and its path stay, with the mddev and the count.
+        unsafe { bindings::count_trace_map_and_submit(clone, mddev, sector, slot, count) };
     }
 
     /// The block layer has done with a clone.
@@ -243,11 +243,10 @@ impl<P: Personality> Remap<P> {
             _pad: core::marker::PhantomData,
         };
         let status = this.status();
-        match this.pad_mut().path.take() {
-            Some(path) => P::complete(this, path, status),
-            // `submit` always sets a path.
-            None => this.end(Status::IoErr),
-        }
+        // SAFETY: `submit` has written it, and the clone comes back once for each time that it was
+        // submitted. It is not used again before `submit` writes another.
+        let path = unsafe { this.pad_mut().path.assume_init_read() };
+        P::complete(this, path, status);
     }
 
     /// Ends the original, and with it the I/O. Any context.
@@ -283,13 +282,13 @@ impl<P: Personality> Drop for Remap<P> {
 unsafe fn end_clone<P: Personality>(clone: NonNull<bindings::bio>, status: Status) {
     // SAFETY: By the safety requirements; the pad is not used after this.
     let pad = unsafe { Remap::<P>::pad_of(clone.as_ptr()).read() };
-    // SAFETY: By the safety requirements.
-    unsafe { bindings::bio_put(clone.as_ptr()) };
     if pad.started != 0 {
         end_accounting(&pad.original, pad.started);
     }
+    // SAFETY: By the safety requirements.
+    unsafe { bindings::bio_put(clone.as_ptr()) };
     pad.original.end(status);
-    // The rest of the pad is dropped here, without the reference to the array.
+    // The rest of the pad is dropped here, without the reference to the array; there is no path.
 }
 
 /// Makes a clone that has been in flight as good as new, without an allocation.

@@ -34,6 +34,7 @@ use crate::{
     abstractions::{
         bio::{Bio, Status},
         percpu_ref::{Counted, Ref},
+        rcu::Section,
     },
     bindings,
 };
@@ -45,7 +46,7 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     str::{as_char_ptr_in_const_context, CStr},
-    sync::{rcu, Arc},
+    sync::Arc,
     time::Delta,
 };
 
@@ -92,7 +93,7 @@ pub(crate) trait Personality: Send + Sync + Sized + 'static {
 
     /// Handles a bio. The guard is there to look for a path with, and has to be dropped before
     /// anything that may sleep.
-    fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: rcu::Guard);
+    fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: Section);
 
     /// An I/O has come back from the path it was sent down. Any context.
     fn complete(io: Remap<Self>, path: Ref<Self::Path>, status: Status);
@@ -164,12 +165,10 @@ impl<P: Personality> Adapter<P> {
         // SAFETY: By the second safety requirement.
         let bio = unsafe { Bio::from_raw(bio) };
         loop {
-            let guard = rcu::read_lock();
-            if let Some(array) = array.get(&guard) {
+            if let Some((array, guard)) = array.enter() {
                 P::make_request(array, bio, guard);
                 return true;
             }
-            drop(guard);
             // Quiesced.
             if bio.is_nowait() {
                 bio.end(Status::Again);

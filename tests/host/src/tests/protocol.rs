@@ -419,7 +419,7 @@ impl Array {
             "I/O {io}: path {id} was not eligible"
         );
         ensure!(
-            failfast(candidates, path.slot) == (candidates.len() > 1),
+            failfast(candidates, Slots::one(path.slot)) == (candidates.len() > 1),
             "I/O {io}: failfast for path {id} of {candidates:?}"
         );
         tried.push((id, None));

@@ -148,7 +148,7 @@ fn failfast_unless_no_other_path_is_left() {
         for slot in 0..6 {
             let others = usable & !(1u64 << slot);
             assert_eq!(
-                failfast(Slots::from_bits(usable), slot),
+                failfast(Slots::from_bits(usable), Slots::one(slot)),
                 others != 0,
                 "{usable:06b} {slot}"
             );
