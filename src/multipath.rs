@@ -218,13 +218,31 @@ impl Multipath {
     }
 
     /// The slot that is to take the next I/O of this CPU.
+    #[inline]
+    fn next(&self, table: &Table, candidates: Slots) -> Option<usize> {
+        let policy = self.settings.policy();
+        if policy == Policy::First {
+            return candidates.first();
+        }
+        let cursor = Cursor::from_bits(self.cursors.increment());
+        cursor
+            .stays(candidates)
+            .or_else(|| self.choose(policy, table, candidates, cursor))
+    }
+
+    /// The slot that this CPU goes to, as the policy has it.
     #[inline(never)]
-    fn next(&self, policy: Policy, table: &Table, candidates: Slots) -> Option<usize> {
-        let cursor = || Cursor::from_bits(self.cursors.add(1));
+    fn choose(
+        &self,
+        policy: Policy,
+        table: &Table,
+        candidates: Slots,
+        cursor: Cursor,
+    ) -> Option<usize> {
         let Choice { slot, moved } = match policy {
             Policy::First => return candidates.first(),
-            Policy::RoundRobin => policy::round_robin(candidates, cursor())?,
-            Policy::QueueDepth => policy::queue_depth(candidates, cursor(), |slot| {
+            Policy::RoundRobin => policy::round_robin(candidates, cursor)?,
+            Policy::QueueDepth => policy::queue_depth(candidates, cursor, |slot| {
                 table
                     .get(slot)
                     .map_or(i32::MAX, |path| path.in_flight().read())
@@ -241,10 +259,7 @@ impl Multipath {
     fn take(&self, mut candidates: Slots, guard: &Section) -> Option<Ref<Path>> {
         let table = self.paths.dereference(guard);
         loop {
-            let slot = match self.settings.policy() {
-                Policy::First => candidates.first()?,
-                policy => self.next(policy, table, candidates)?,
-            };
+            let slot = self.next(table, candidates)?;
             if let Some(path) = table.get(slot).and_then(|path| path.get(guard)) {
                 return Some(path);
             }
@@ -281,19 +296,17 @@ impl Multipath {
     fn send(mut io: Remap<Self>, path: Ref<Path>, failfast: bool) {
         let counted = io.array().settings.policy() == Policy::QueueDepth;
         if counted {
-            path.in_flight().add(1);
+            path.in_flight().up();
             io.data_mut().history.mark(Mark::Counted, true);
         }
         io.submit(path, failfast);
     }
 
-    /// An I/O has come back from a path: it is not counted there any more.
+    /// An I/O has come back from a path: it is in flight there no more. If it goes on, the mark goes.
     #[inline]
-    fn uncount(io: &mut Remap<Self>, path: &Path) {
-        let history = &mut io.data_mut().history;
-        if history.is_marked(Mark::Counted) {
-            history.mark(Mark::Counted, false);
-            path.in_flight().add(-1);
+    fn uncount(io: &Remap<Self>, path: &Path) {
+        if io.data().history.is_marked(Mark::Counted) {
+            path.in_flight().down();
         }
     }
 
@@ -337,7 +350,8 @@ impl Multipath {
     /// Handles an I/O that failed.
     #[cold]
     fn failed(mut io: Remap<Self>, path: Ref<Path>, status: Status) {
-        Self::uncount(&mut io, &path);
+        Self::uncount(&io, &path);
+        io.data_mut().history.mark(Mark::Counted, false);
         let member = path.member();
         let slot = path.slot();
         let verdict = verdict::verdict(io.op(), status, member.rdev().is_live());
@@ -944,7 +958,7 @@ impl Personality for Multipath {
         if status != Status::Ok {
             return Self::failed(io, path, status);
         }
-        Self::uncount(&mut io, &path);
+        Self::uncount(&io, &path);
         drop(path);
         if !io.data().is_plain() {
             io = Self::succeeded(io);

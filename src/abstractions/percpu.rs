@@ -51,6 +51,20 @@ impl PerCpu {
         unsafe { bindings::this_cpu_add_return_u32(self.numbers.as_ptr(), number) }
     }
 
+    /// Adds one to this CPU's number and gives the sum, which wraps. Any context.
+    #[inline]
+    pub(crate) fn increment(&self) -> u32 {
+        // SAFETY: By invariant 1.
+        unsafe { bindings::this_cpu_inc_return_u32(self.numbers.as_ptr()) }
+    }
+
+    /// Takes one from this CPU's number and gives the rest, which wraps. Any context.
+    #[inline]
+    pub(crate) fn decrement(&self) -> u32 {
+        // SAFETY: By invariant 1.
+        unsafe { bindings::this_cpu_dec_return_u32(self.numbers.as_ptr()) }
+    }
+
     /// This CPU's number. Any context.
     #[inline]
     pub(crate) fn read(&self) -> u32 {
@@ -98,13 +112,23 @@ impl Gauge {
         })
     }
 
-    /// Adds to the number. Any context.
+    /// Adds one to the number. Any context.
     #[inline]
-    pub(crate) fn add(&self, number: i32) {
-        let kept = self.kept.add(number as u32) as i32;
+    pub(crate) fn up(&self) {
+        self.settle(self.kept.increment());
+    }
+
+    /// Takes one from the number. Any context.
+    #[inline]
+    pub(crate) fn down(&self) {
+        self.settle(self.kept.decrement());
+    }
+
+    #[inline]
+    fn settle(&self, kept: u32) {
         // Whether it is below -BATCH, or BATCH at least.
-        if kept.wrapping_add_unsigned(Self::BATCH) as u32 >= 2 * Self::BATCH {
-            self.share(kept);
+        if kept.wrapping_add(Self::BATCH) >= 2 * Self::BATCH {
+            self.share(kept as i32);
         }
     }
 

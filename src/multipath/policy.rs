@@ -109,6 +109,18 @@ impl Cursor {
     const fn other(self) -> usize {
         (self.0 / Policy::RUN / Self::SLOTS % Self::SLOTS) as usize
     }
+
+    /// The slot of the run, if the CPU stays there under either policy that has runs: what most I/Os
+    /// do. Otherwise it is up to the policy.
+    #[inline]
+    pub(crate) const fn stays(self, usable: Slots) -> Option<usize> {
+        let slot = self.slot();
+        if self.run() % Policy::RECHECK != 0 && usable.contains(slot) {
+            Some(slot)
+        } else {
+            None
+        }
+    }
 }
 
 /// Where a CPU's next I/O goes.
@@ -160,15 +172,9 @@ pub(crate) fn queue_depth(
     cursor: Cursor,
     depth: impl Fn(usize) -> i32,
 ) -> Option<Choice> {
-    let slot = cursor.slot();
-    if cursor.run() % Policy::RECHECK != 0 && usable.contains(slot) {
+    if let Some(slot) = cursor.stays(usable) {
         return Some(Choice::stay(slot));
     }
-    compare(usable, cursor, depth)
-}
-
-#[inline(never)]
-fn compare(usable: Slots, cursor: Cursor, depth: impl Fn(usize) -> i32) -> Option<Choice> {
     let slot = cursor.slot();
     let others = usable.without(Slots::one(slot));
     let Some(other) = first_from(others, cursor.other() + 1) else {
