@@ -3,8 +3,8 @@
  * inflight DEVICE COUNT COMMAND [ARG]...
  *
  * Submits COUNT direct reads of 4 KiB, which the device must not answer yet; runs COMMAND, which makes it
- * answer; waits for all of them. Prints the nanoseconds from the start of COMMAND to the last answer, and
- * how many reads failed.
+ * answer; waits for all of them. Prints the nanoseconds from the start of COMMAND to the last answer, how
+ * many reads failed, and when the last answer came, in nanoseconds of the monotonic clock.
  */
 #define _GNU_SOURCE
 #include <err.h>
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
 	struct iocb *blocks;
 	long count, done, failed = 0, i;
 	void *buffer;
-	int64_t start;
+	int64_t start, end;
 	int fd;
 
 	if (argc < 4 || (count = strtol(argv[2], NULL, 0)) < 1)
@@ -73,10 +73,11 @@ int main(int argc, char **argv)
 		if (i < 1)
 			err(1, "io_getevents");
 	}
-	printf("%lld", (long long)(now() - start));
+	end = now();
+	printf("%lld", (long long)(end - start));
 	for (i = 0; i < count; i++)
 		failed += events[i].res != SIZE;
-	printf(" %ld\n", failed);
+	printf(" %ld %lld\n", failed, (long long)end);
 	wait(NULL);
 	return 0;
 }
