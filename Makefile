@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check test soak demo bench profile help
+.PHONY: modules md-mod current install clean check tool test soak demo bench profile help
 
 ifneq ($(KDIR),)
 
@@ -63,6 +63,11 @@ clean:
 check:
 	@scripts/check
 
+tool:
+	@scripts/prepare root
+	@scripts/build-tool
+	@echo 'built build/tool/mdmultipath'
+
 test:
 	@tests/run $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
@@ -85,6 +90,7 @@ help:
 	@echo 'make md-mod [KDIR=…]   build md core with patches/, for arrays with superblocks'
 	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
+	@echo 'make tool              build mdmultipath, its manual page and completions, in build/tool'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
 	@echo 'make soak              storms of 10,000 events a lane (EVENTS=N SEED=N), for hours'

@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! From a multipath map of device mapper to an array, and back: the commands, for people to read and to
+//! run. Nothing is run here.
+
+use crate::model::{self, Array, State};
+use crate::sysfs::Root;
+use std::fmt::Write;
+
+/// The longest time that I/O may wait for a path, in ms.
+const LONGEST_WAIT_MS: u32 = 86_400_000;
+
+/// A multipath map, as `dmsetup table` shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Map {
+    pub name: String,
+    pub sectors: u64,
+    /// I/O waits while no path works.
+    pub queues: bool,
+    /// In the order in which they are used.
+    pub groups: Vec<Group>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub struct Group {
+    pub selector: String,
+    /// As the table has them: `8:16`, or a name.
+    pub devices: Vec<String>,
+}
+
+/// Reads a line `NAME: START LENGTH multipath …`.
+///
+/// # Errors
+///
+/// A text that says what is wrong with it.
+pub fn parse(line: &str) -> Result<Map, String> {
+    let (name, table) = line
+        .split_once(": ")
+        .ok_or("no name: give the lines that 'dmsetup table --target multipath' shows")?;
+    if name.is_empty()
+        || !name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-.+:#".contains(c))
+    {
+        return Err(format!("'{name}' cannot be an array's name"));
+    }
+    let mut words = table.split_whitespace();
+    let mut next = |what: &str| words.next().ok_or_else(|| format!("{name}: no {what}"));
+    let count = |word: &str, what: &str| {
+        word.parse::<usize>()
+            .map_err(|_| format!("{name}: the {what} is '{word}', not a number"))
+    };
+    let start = next("start")?;
+    let sectors = next("length")?;
+    let sectors = sectors
+        .parse()
+        .map_err(|_| format!("{name}: the length is '{sectors}', not a number"))?;
+    let kind = next("target")?;
+    if kind != "multipath" {
+        return Err(format!("{name}: the target is '{kind}', not 'multipath'"));
+    }
+    if start != "0" {
+        return Err(format!(
+            "{name}: a part of a larger map cannot become an array"
+        ));
+    }
+    let mut features = Vec::new();
+    for _ in 0..count(next("number of features")?, "number of features")? {
+        features.push(next("feature")?.to_owned());
+    }
+    for _ in 0..count(
+        next("number of handler arguments")?,
+        "number of handler arguments",
+    )? {
+        next("handler argument")?;
+    }
+    let groups_count = count(next("number of groups")?, "number of groups")?;
+    next("first group")?;
+    let mut groups = Vec::new();
+    for _ in 0..groups_count {
+        let selector = next("selector")?.to_owned();
+        for _ in 0..count(
+            next("number of selector arguments")?,
+            "number of selector arguments",
+        )? {
+            next("selector argument")?;
+        }
+        let paths = count(next("number of paths")?, "number of paths")?;
+        let arguments = count(
+            next("number of path arguments")?,
+            "number of path arguments",
+        )?;
+        let mut devices = Vec::new();
+        for _ in 0..paths {
+            devices.push(next("path")?.to_owned());
+            for _ in 0..arguments {
+                next("path argument")?;
+            }
+        }
+        groups.push(Group { selector, devices });
+    }
+    if groups.iter().all(|group| group.devices.is_empty()) {
+        return Err(format!("{name}: it has no paths"));
+    }
+    Ok(Map {
+        name: name.to_owned(),
+        sectors,
+        queues: features.iter().any(|feature| feature == "queue_if_no_path"),
+        groups,
+    })
+}
+
+/// The policy that does what a selector does.
+fn policy(selector: &str) -> &'static str {
+    match selector {
+        "round-robin" => "round-robin",
+        "queue-length" | "service-time" | "historical-service-time" => "queue-depth",
+        _ => "first",
+    }
+}
+
+/// The commands that replace a map by an array.
+///
+/// # Errors
+///
+/// A text that says which path has no device.
+pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
+    let mut devices: Vec<(String, usize)> = Vec::new();
+    let groups = map.groups.len();
+    for (number, group) in map.groups.iter().enumerate() {
+        for device in &group.devices {
+            let name = match device.contains(':') {
+                true => model::device_of(root, device)
+                    .ok_or_else(|| format!("{}: there is no device {device}", map.name))?,
+                false => device.trim_start_matches("/dev/").to_owned(),
+            };
+            // The first group gets the highest priority.
+            devices.push((name, groups.saturating_sub(number).saturating_sub(1)));
+        }
+    }
+    let name = &map.name;
+    let mut out = String::new();
+    let mut line = |text: String| {
+        // Writing to a string does not fail.
+        let _ = writeln!(out, "{text}");
+    };
+    let list: Vec<String> = devices
+        .iter()
+        .map(|(name, _)| format!("/dev/{name}"))
+        .collect();
+    line(format!(
+        "# {name}: {} sectors, {} paths. Unmount what is on it first. The data stay where they are.",
+        map.sectors,
+        devices.len()
+    ));
+    line("set -e".to_owned());
+    line(
+        "# multipathd must not take the paths again: blacklist the disk in /etc/multipath.conf."
+            .to_owned(),
+    );
+    line(format!("dmsetup remove {name}"));
+    line(format!(
+        "mdadm --build /dev/md/{name} --level=multipath --raid-devices={} {}",
+        devices.len(),
+        list.join(" ")
+    ));
+    line(format!(
+        "md=/sys/block/$(basename \"$(readlink -f /dev/md/{name})\")/md"
+    ));
+    let shared = map.groups.iter().find(|group| group.devices.len() > 1);
+    match shared.map(|group| policy(&group.selector)) {
+        None | Some("first") => {}
+        Some(policy) => line(format!("echo {policy} >\"$md/path_policy\"")),
+    }
+    for (device, priority) in devices.iter().filter(|(_, priority)| *priority > 0) {
+        line(format!(
+            "echo {priority} >\"$md/dev-{device}/multipath/priority\""
+        ));
+    }
+    if map.queues {
+        line("# queue_if_no_path has no end; here it is a day at most.".to_owned());
+        line(format!(
+            "echo {LONGEST_WAIT_MS} >\"$md/no_path_timeout_ms\""
+        ));
+    }
+    line("# An array without superblocks is not in mdadm.conf: run these commands at each boot, or move the".to_owned());
+    line("# data to one with superblocks, whose line is what this prints:".to_owned());
+    line(format!("#     mdadm --detail --brief /dev/md/{name}"));
+    Ok(out)
+}
+
+/// The commands that replace an array by a map.
+///
+/// # Errors
+///
+/// A text that says why it cannot be one.
+pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
+    let name = &array.name;
+    match array.metadata.as_deref() {
+        Some("none" | "0.90" | "1.0") => {}
+        other => {
+            return Err(format!(
+                "{name}: with metadata {} the data do not begin where the disk begins, as they do in a map",
+                other.unwrap_or("of an unknown kind")
+            ))
+        }
+    }
+    let sectors = array
+        .size_bytes
+        .ok_or_else(|| format!("{name}: its size cannot be read"))?
+        / 512;
+    // Groups by priority, the highest first.
+    let mut groups: Vec<(i64, Vec<String>)> = Vec::new();
+    for path in array.paths.iter().filter(|path| path.state == State::Up) {
+        let priority = path.priority.unwrap_or(0);
+        let numbers =
+            crate::sysfs::text(root.join("/sys/class/block").join(&path.device).join("dev"))
+                .ok_or_else(|| format!("{name}: the path {} is gone", path.device))?;
+        match groups.iter_mut().find(|(other, _)| *other == priority) {
+            Some((_, devices)) => devices.push(numbers),
+            None => groups.push((priority, vec![numbers])),
+        }
+    }
+    groups.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
+    if groups.is_empty() {
+        return Err(format!("{name}: no path works"));
+    }
+    let selector = match array.settings.path_policy.as_deref() {
+        Some("queue-depth") => "queue-length",
+        _ => "round-robin",
+    };
+    let features = match array.settings.no_path_timeout_ms {
+        None | Some(0) => "0",
+        Some(_) => "1 queue_if_no_path",
+    };
+    let mut table = format!("0 {sectors} multipath {features} 0 {} 1", groups.len());
+    for (_, devices) in &groups {
+        let _ = write!(table, " {selector} 0 {} 1", devices.len());
+        for device in devices {
+            let _ = write!(table, " {device} 1");
+        }
+    }
+    let mut out = format!(
+        "# {name}: {} sectors. Unmount what is on it first. The data stay where they are.\nset -e\n",
+        sectors
+    );
+    let _ = writeln!(out, "mdadm --stop /dev/{name}");
+    let _ = writeln!(out, "dmsetup create {name} --table '{table}'");
+    out.push_str("# With multipath-tools: remove the disk from the blacklist and run 'multipath' instead of dmsetup.\n");
+    if array.metadata.as_deref() != Some("none") {
+        out.push_str(
+            "# The superblock is still on the disk: ARRAY <ignore> in mdadm.conf keeps the array from starting.\n",
+        );
+    }
+    Ok(out)
+}

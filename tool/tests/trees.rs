@@ -1,0 +1,588 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+
+//! The tool over made trees of sysfs: whole ones, odd ones, and parts that are gone.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic
+)]
+
+use mdmultipath::{
+    check::{check, Finding, Severity},
+    convert,
+    model::{self, counters, io, member_state, Array, State},
+    report,
+    sysfs::Root,
+    watch,
+};
+use proptest::prelude::*;
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// A directory that goes with the value.
+struct Tree(PathBuf);
+
+impl Drop for Tree {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Tree {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let place =
+            std::env::temp_dir().join(format!("mdmultipath-{}-{number}", std::process::id()));
+        fs::create_dir_all(place.join("sys/block")).unwrap();
+        Self(place)
+    }
+
+    fn root(&self) -> Root {
+        Root::new(&self.0)
+    }
+
+    fn write(&self, file: &str, text: &str) {
+        let file = self.0.join(file);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, text).unwrap();
+    }
+
+    fn link(&self, link: &str, target: &str) {
+        let link = self.0.join(link);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(self.0.join(target), link).unwrap();
+    }
+
+    /// A SCSI disk behind a host adapter of its own.
+    fn scsi(&self, name: &str, host: u32, wwid: &str) {
+        let lun = format!(
+            "sys/devices/pci0000:00/0000:00:0{host}.0/host{host}/target{host}:0:0/{host}:0:0:0"
+        );
+        let disk = format!("{lun}/block/{name}");
+        self.write(&format!("{lun}/wwid"), wwid);
+        self.write(&format!("{lun}/state"), "running\n");
+        self.write(&format!("{lun}/timeout"), "30\n");
+        self.write(&format!("{disk}/size"), "2048\n");
+        self.write(&format!("{disk}/dev"), &format!("8:{}\n", host * 16));
+        self.write(&format!("{disk}/ro"), "0\n");
+        self.write(&format!("{disk}/stat"), "10 0 80 20 4 0 32 6 1 0 0\n");
+        self.write(&format!("{disk}/queue/scheduler"), "none [mq-deadline]\n");
+        self.link(&format!("{disk}/device"), &lun);
+        self.link(&format!("sys/class/block/{name}"), &disk);
+        self.link(&format!("sys/dev/block/8:{}", host * 16), &disk);
+    }
+
+    /// A path of md0.
+    fn member(&self, name: &str, host: u32, slot: &str, state: &str) {
+        let member = format!("sys/block/md0/md/dev-{name}");
+        let disk = format!(
+            "sys/devices/pci0000:00/0000:00:0{host}.0/host{host}/target{host}:0:0/{host}:0:0:0/block/{name}"
+        );
+        self.write(&format!("{member}/slot"), slot);
+        self.write(&format!("{member}/state"), state);
+        self.write(&format!("{member}/multipath/priority"), "0\n");
+        self.link(&format!("{member}/block"), &disk);
+    }
+
+    fn array(&self) -> Array {
+        model::read(&self.root()).unwrap().arrays.remove(0)
+    }
+}
+
+const WWID: &str = "naa.5000c500a1b2c3d4\n";
+
+/// md0 over sda and sdb, all well.
+fn healthy() -> Tree {
+    let tree = Tree::new();
+    for (file, text) in [
+        ("md/level", "multipath"),
+        ("md/array_state", "clean"),
+        ("md/raid_disks", "2"),
+        ("md/metadata_version", "none"),
+        ("md/path_policy", "first"),
+        ("md/no_path_timeout_ms", "60000"),
+        ("size", "2048"),
+        ("stat", "1 0 8 0 0 0 0 0 0 0 0"),
+    ] {
+        tree.write(&format!("sys/block/md0/{file}"), text);
+    }
+    tree.scsi("sda", 1, WWID);
+    tree.scsi("sdb", 2, WWID);
+    tree.member("sda", 1, "0\n", "in_sync\n");
+    tree.member("sdb", 2, "1\n", "in_sync\n");
+    tree
+}
+
+fn worst(findings: &[Finding]) -> Option<Severity> {
+    findings.iter().map(|finding| finding.severity).max()
+}
+
+fn says(findings: &[Finding], severity: Severity, text: &str) -> bool {
+    findings
+        .iter()
+        .any(|finding| finding.severity == severity && finding.text.contains(text))
+}
+
+#[test]
+fn a_healthy_array_is_read_and_nothing_is_wrong() {
+    let tree = healthy();
+    let array = tree.array();
+    assert_eq!((array.slots, array.working), (2, 2));
+    let path = &array.paths[0];
+    assert_eq!(path.device, "sda");
+    assert_eq!(path.state, State::Up);
+    assert_eq!(path.identity.as_deref(), Some("naa.5000c500a1b2c3d4"));
+    assert_eq!(path.adapter.as_deref(), Some("0000:00:01.0"));
+    assert_eq!(path.port.as_deref(), Some("host1"));
+    assert_eq!(path.transport.as_deref(), Some("scsi"));
+    assert_eq!(path.timeouts.scsi_s, Some(30));
+    assert_eq!(path.queue.scheduler.as_deref(), Some("mq-deadline"));
+    let io = path.io.as_ref().unwrap();
+    assert_eq!(
+        (io.reads, io.read_latency_us, io.in_flight),
+        (10, Some(2000), 1)
+    );
+    assert_eq!(check(&array), []);
+}
+
+#[test]
+fn no_array_is_no_error_but_no_sysfs_is_one() {
+    let tree = Tree::new();
+    assert!(model::read(&tree.root()).unwrap().arrays.is_empty());
+    assert!(model::read(&Root::new("/nonexistent")).is_err());
+}
+
+#[test]
+fn arrays_of_other_levels_are_left_alone() {
+    let tree = healthy();
+    tree.write("sys/block/md1/md/level", "raid1\n");
+    tree.write("sys/block/sdz/size", "1\n");
+    assert_eq!(model::read(&tree.root()).unwrap().arrays.len(), 1);
+}
+
+#[test]
+fn arrays_come_in_the_order_of_their_numbers() {
+    let tree = healthy();
+    tree.write("sys/block/md10/md/level", "multipath\n");
+    tree.write("sys/block/md9/md/level", "multipath\n");
+    let names: Vec<String> = model::read(&tree.root())
+        .unwrap()
+        .arrays
+        .into_iter()
+        .map(|array| array.name)
+        .collect();
+    assert_eq!(names, ["md0", "md9", "md10"]);
+}
+
+#[test]
+fn a_failed_path_leaves_one_which_is_critical() {
+    let tree = healthy();
+    tree.write("sys/block/md0/md/dev-sda/state", "faulty\n");
+    tree.write("sys/block/md0/md/dev-sda/slot", "none\n");
+    let array = tree.array();
+    assert_eq!(array.working, 1);
+    let findings = check(&array);
+    assert!(says(&findings, Severity::Warning, "path sda failed"));
+    assert!(says(&findings, Severity::Critical, "only 1 of 2"));
+    assert_eq!(
+        findings[0].severity,
+        Severity::Critical,
+        "the worst comes first"
+    );
+}
+
+#[test]
+fn one_of_three_that_failed_is_a_warning() {
+    let tree = healthy();
+    tree.write("sys/block/md0/md/raid_disks", "3");
+    assert_eq!(worst(&check(&tree.array())), Some(Severity::Warning));
+}
+
+#[test]
+fn different_disks_are_critical() {
+    let tree = healthy();
+    tree.write(
+        "sys/devices/pci0000:00/0000:00:02.0/host2/target2:0:0/2:0:0:0/wwid",
+        "naa.5000c500a1b2c3d5\n",
+    );
+    assert!(says(
+        &check(&tree.array()),
+        Severity::Critical,
+        "different disks"
+    ));
+}
+
+#[test]
+fn a_device_that_is_offline_or_gone_is_told() {
+    let tree = healthy();
+    tree.write(
+        "sys/devices/pci0000:00/0000:00:02.0/host2/target2:0:0/2:0:0:0/state",
+        "offline\n",
+    );
+    assert!(says(
+        &check(&tree.array()),
+        Severity::Warning,
+        "sdb is in use, but its device is offline"
+    ));
+    fs::remove_dir_all(tree.0.join("sys/devices/pci0000:00/0000:00:02.0")).unwrap();
+    let array = tree.array();
+    assert_eq!(array.paths[1].device_state.as_deref(), Some("gone"));
+    assert!(says(
+        &check(&array),
+        Severity::Warning,
+        "its device is gone"
+    ));
+}
+
+#[test]
+fn a_path_that_another_holds_is_critical() {
+    let tree = healthy();
+    tree.write(
+        "sys/devices/pci0000:00/0000:00:01.0/host1/target1:0:0/1:0:0:0/block/sda/holders/dm-0/x",
+        "",
+    );
+    assert!(says(
+        &check(&tree.array()),
+        Severity::Critical,
+        "also held by dm-0"
+    ));
+}
+
+#[test]
+fn paths_through_one_host_are_a_warning() {
+    let tree = healthy();
+    tree.write("sys/block/md0/md/dev-sdb/state", "in_sync");
+    fs::remove_file(tree.0.join("sys/block/md0/md/dev-sdb/block")).unwrap();
+    tree.link(
+        "sys/block/md0/md/dev-sdb/block",
+        "sys/devices/pci0000:00/0000:00:01.0/host1/target1:0:0/1:0:0:0/block/sda",
+    );
+    assert!(says(
+        &check(&tree.array()),
+        Severity::Warning,
+        "go through host1"
+    ));
+}
+
+#[test]
+fn queues_that_differ_are_told() {
+    let tree = healthy();
+    tree.write(
+        "sys/devices/pci0000:00/0000:00:02.0/host2/target2:0:0/2:0:0:0/block/sdb/queue/scheduler",
+        "[none] mq-deadline\n",
+    );
+    assert!(says(
+        &check(&tree.array()),
+        Severity::Advice,
+        "queue/scheduler differs"
+    ));
+}
+
+#[test]
+fn the_timeouts_of_iscsi_and_fibre_channel_are_found() {
+    let tree = healthy();
+    let session = "sys/devices/platform/host3/session1";
+    tree.write(
+        &format!("{session}/iscsi_session/session1/recovery_tmo"),
+        "120\n",
+    );
+    let lun = format!("{session}/target3:0:0/3:0:0:0");
+    tree.write(&format!("{lun}/state"), "running");
+    tree.write(&format!("{lun}/block/sdc/size"), "2048");
+    tree.link(&format!("{lun}/block/sdc/device"), &lun);
+    tree.member("sdc", 3, "2", "in_sync");
+    fs::remove_file(tree.0.join("sys/block/md0/md/dev-sdc/block")).unwrap();
+    tree.link(
+        "sys/block/md0/md/dev-sdc/block",
+        &format!("{lun}/block/sdc"),
+    );
+    let array = tree.array();
+    assert_eq!(array.paths[2].transport.as_deref(), Some("iscsi"));
+    assert_eq!(array.paths[2].timeouts.recovery_s, Some(120));
+    assert!(says(
+        &check(&array),
+        Severity::Advice,
+        "holds I/O for 120 s"
+    ));
+
+    let port = "sys/devices/pci0000:00/0000:00:09.0/host4/rport-4:0-1";
+    tree.write(
+        &format!("{port}/fc_remote_ports/rport-4:0-1/fast_io_fail_tmo"),
+        "off\n",
+    );
+    tree.write(
+        &format!("{port}/fc_remote_ports/rport-4:0-1/dev_loss_tmo"),
+        "600\n",
+    );
+    let lun = format!("{port}/target4:0:0/4:0:0:0");
+    tree.write(&format!("{lun}/block/sdd/size"), "2048");
+    tree.link(&format!("{lun}/block/sdd/device"), &lun);
+    tree.member("sdd", 4, "3", "in_sync");
+    fs::remove_file(tree.0.join("sys/block/md0/md/dev-sdd/block")).unwrap();
+    tree.link(
+        "sys/block/md0/md/dev-sdd/block",
+        &format!("{lun}/block/sdd"),
+    );
+    let array = tree.array();
+    assert_eq!(array.paths[3].transport.as_deref(), Some("fc"));
+    assert!(says(
+        &check(&array),
+        Severity::Warning,
+        "I/O hangs for dev_loss_tmo, 600 s"
+    ));
+}
+
+const TABLE: &str = "\
+slot device       state   priority          ios   err-disk   err-path err-either  failovers    retries     parked last-error
+0    sda          up             0           45          1          2          3          4          5          6 TRANSPORT 70 ms ago
+1    sdb          up             0            7          0          0          0          0          0          0 -
+2    -            empty
+";
+
+#[test]
+fn the_modules_table_is_read() {
+    let counters = counters(TABLE);
+    assert_eq!(counters.len(), 2);
+    let sda = &counters["sda"];
+    assert_eq!(
+        (sda.ios, sda.errors_disk, sda.errors_path, sda.errors_either),
+        (45, 1, 2, 3)
+    );
+    let last = sda.last_error.as_ref().unwrap();
+    assert_eq!((last.status.as_str(), last.age_ms), ("TRANSPORT", 70));
+    assert_eq!(counters["sdb"].last_error, None);
+}
+
+#[test]
+fn parked_io_is_critical() {
+    let tree = healthy();
+    tree.write("sys/kernel/debug/md_multipath/md0/paths", TABLE);
+    tree.write(
+        "sys/kernel/debug/md_multipath/md0/settings",
+        "disk NAA 5000\nparked 3\n",
+    );
+    let array = tree.array();
+    assert_eq!(array.parked, Some(3));
+    assert_eq!(array.disk.as_deref(), Some("NAA 5000"));
+    assert!(says(&check(&array), Severity::Critical, "3 I/Os wait"));
+    let text = report::text(&model::read(&tree.root()).unwrap());
+    assert!(text.contains("3 I/Os wait for a path"));
+    assert!(text.contains("TRANSPORT 0 s ago"));
+}
+
+#[test]
+fn prometheus_has_one_type_for_each_metric_and_escapes_labels() {
+    let text = report::prometheus(&model::read(&healthy().root()).unwrap());
+    assert!(text.contains("md_multipath_paths_working{array=\"md0\"} 2\n"));
+    assert!(text.contains("md_multipath_path_up{array=\"md0\",path=\"sda\",slot=\"0\"} 1\n"));
+    let types: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("# TYPE"))
+        .collect();
+    let mut unique = types.clone();
+    unique.dedup();
+    assert_eq!(types, unique);
+    assert_eq!(report::escape("a\"\\\n"), "a\\\"\\\\\\n");
+}
+
+/// Every file of a tree may be missing or hold anything; nothing panics.
+#[test]
+fn any_file_may_be_missing_or_odd() {
+    fn files(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap() {
+                kind if kind.is_dir() => files(&entry.path(), found),
+                _ => found.push(entry.path()),
+            }
+        }
+    }
+    let count = {
+        let tree = healthy();
+        let mut found = Vec::new();
+        files(&tree.0, &mut found);
+        found.len()
+    };
+    for number in 0..count {
+        for content in [
+            None,
+            Some(""),
+            Some("\u{0}[[]"),
+            Some("99999999999999999999 -1"),
+        ] {
+            let tree = healthy();
+            let mut found = Vec::new();
+            files(&tree.0, &mut found);
+            found.sort();
+            let file = &found[number];
+            fs::remove_file(file).unwrap();
+            if let Some(content) = content {
+                fs::write(file, content).unwrap();
+            }
+            let report = model::read(&tree.root()).unwrap();
+            report::text(&report);
+            report::prometheus(&report);
+            serde_json::to_string(&report).unwrap();
+            for array in &report.arrays {
+                check(array);
+                let _ = convert::to_map(&tree.root(), array);
+            }
+        }
+    }
+}
+
+const MAP: &str = "mpatha: 0 2048 multipath 1 queue_if_no_path 0 2 1 service-time 0 1 2 8:16 1 1 service-time 0 1 2 8:32 1 1";
+
+#[test]
+fn a_map_becomes_an_array() {
+    let map = convert::parse(MAP).unwrap();
+    assert!(map.queues);
+    assert_eq!(map.groups.len(), 2);
+    let commands = convert::to_array(&healthy().root(), &map).unwrap();
+    assert!(commands.contains(
+        "mdadm --build /dev/md/mpatha --level=multipath --raid-devices=2 /dev/sda /dev/sdb\n"
+    ));
+    assert!(commands.contains("echo 1 >\"$md/dev-sda/multipath/priority\"\n"));
+    assert!(!commands.contains("dev-sdb/multipath"));
+    assert!(commands.contains("echo 86400000 >\"$md/no_path_timeout_ms\"\n"));
+}
+
+#[test]
+fn what_is_no_multipath_map_is_refused_with_a_reason() {
+    for (line, reason) in [
+        ("0 2048 multipath", "no name"),
+        ("a b: 0 1 multipath", "cannot be an array's name"),
+        ("x: 0 2048 linear 8:0 0", "the target is 'linear'"),
+        ("x: 8 2048 multipath 0 0 0 0", "a part of a larger map"),
+        ("x: 0 y multipath 0 0 0 0", "the length is 'y'"),
+        ("x: 0 2048 multipath 0 0 0 0", "no paths"),
+        (
+            "x: 0 2048 multipath 0 0 1 1 round-robin 0 2 1 8:0 1",
+            "no path",
+        ),
+    ] {
+        let error = convert::parse(line).unwrap_err();
+        assert!(error.contains(reason), "{line}: {error}");
+    }
+    let unknown = convert::parse(&MAP.replace("8:32", "8:99")).unwrap();
+    assert!(convert::to_array(&healthy().root(), &unknown)
+        .unwrap_err()
+        .contains("no device 8:99"));
+}
+
+#[test]
+fn an_array_becomes_a_map_that_is_read_back() {
+    let tree = healthy();
+    tree.write("sys/block/md0/md/dev-sda/multipath/priority", "5\n");
+    let commands = convert::to_map(&tree.root(), &tree.array()).unwrap();
+    let table = commands
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("dmsetup create md0 --table '")?
+                .strip_suffix('\'')
+        })
+        .unwrap();
+    let map = convert::parse(&format!("md0: {table}")).unwrap();
+    assert_eq!(map.sectors, 2048);
+    assert!(map.queues);
+    let devices: Vec<&[String]> = map
+        .groups
+        .iter()
+        .map(|group| group.devices.as_slice())
+        .collect();
+    assert_eq!(devices, [["8:16"], ["8:32"]]);
+    tree.write("sys/block/md0/md/metadata_version", "1.2");
+    assert!(convert::to_map(&tree.root(), &tree.array())
+        .unwrap_err()
+        .contains("metadata 1.2"));
+}
+
+const MESSAGE: &[u8] =
+    b"change@/devices/virtual/block/md0\0ACTION=change\0SUBSYSTEM=block\0DEVNAME=md0\0\
+MD_MULTIPATH_EVENT=PATH_FAILED\0MD_MULTIPATH_PATH=sda\0MD_MULTIPATH_SLOT=1\0\
+MD_MULTIPATH_PATHS_LEFT=3\0MD_MULTIPATH_TIMES=2\0SEQNUM=9\0";
+
+#[test]
+fn an_event_is_read() {
+    let event = watch::parse(MESSAGE).unwrap();
+    assert_eq!(
+        (event.array.as_str(), event.event.as_str()),
+        ("md0", "PATH_FAILED")
+    );
+    assert_eq!(
+        (
+            event.path.as_str(),
+            event.slot,
+            event.paths_left,
+            event.times
+        ),
+        ("sda", 1, 3, 2)
+    );
+    assert_eq!(watch::parse(b"change@/x\0DEVNAME=sda\0"), None);
+    assert_eq!(watch::parse(b"libudev\0\xfe\xed"), None);
+}
+
+#[test]
+fn moments_are_those_of_the_calendar() {
+    assert_eq!(watch::moment(0), "1970-01-01T00:00:00Z");
+    assert_eq!(watch::moment(951_782_399), "2000-02-28T23:59:59Z");
+    assert_eq!(watch::moment(951_782_400), "2000-02-29T00:00:00Z");
+    assert_eq!(watch::moment(1_709_251_199), "2024-02-29T23:59:59Z");
+    assert_eq!(watch::moment(1_735_689_599), "2024-12-31T23:59:59Z");
+}
+
+#[test]
+fn a_members_state_needs_a_slot_to_work() {
+    assert_eq!(member_state("in_sync,write_mostly", Some(0)), State::Up);
+    assert_eq!(member_state("in_sync", None), State::Spare);
+    assert_eq!(member_state("spare", None), State::Spare);
+    assert_eq!(member_state("faulty,write_mostly", Some(0)), State::Failed);
+    assert_eq!(member_state("", Some(0)), State::Unknown);
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_a_parser_panic(text in ".*", bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        let _ = convert::parse(&text);
+        let _ = convert::parse(&format!("x: 0 1 multipath {text}"));
+        counters(&text);
+        watch::parse(&bytes);
+    }
+
+    #[test]
+    fn no_numbers_make_arithmetic_overflow(stat in prop::collection::vec(any::<u64>(), 0..20)) {
+        io(&stat, &stat);
+        if let Some(second) = stat.first() {
+            watch::moment(*second % (1 << 40));
+        }
+    }
+
+    #[test]
+    fn a_table_that_was_written_is_read_back(
+        groups in prop::collection::vec(prop::collection::vec((0_u32..300, 0_u32..300), 1..4), 1..4),
+        queues in any::<bool>(),
+    ) {
+        let mut line = format!("m: 0 99 multipath {} 0 {} 1", if queues { "1 queue_if_no_path" } else { "0" }, groups.len());
+        for group in &groups {
+            line.push_str(&format!(" round-robin 0 {} 1", group.len()));
+            for (major, minor) in group {
+                line.push_str(&format!(" {major}:{minor} 1"));
+            }
+        }
+        let map = convert::parse(&line).unwrap();
+        prop_assert_eq!(map.queues, queues);
+        let read: Vec<Vec<String>> = map.groups.into_iter().map(|group| group.devices).collect();
+        let written: Vec<Vec<String>> = groups
+            .iter()
+            .map(|group| group.iter().map(|(major, minor)| format!("{major}:{minor}")).collect())
+            .collect();
+        prop_assert_eq!(read, written);
+    }
+}
