@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check tool test soak demo bench profile help
+.PHONY: modules md-mod current install clean check tool doc rust-analyzer test soak demo bench profile help
 
 ifneq ($(KDIR),)
 
@@ -68,6 +68,12 @@ tool:
 	@scripts/build-tool
 	@echo 'built build/tool/mdmultipath'
 
+doc:
+	@scripts/doc
+
+rust-analyzer:
+	@scripts/rust-analyzer
+
 test:
 	@tests/run $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
@@ -91,6 +97,8 @@ help:
 	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
 	@echo 'make tool              build mdmultipath, its manual page and completions, in build/tool'
+	@echo 'make doc               the documentation of all layers, in build/doc'
+	@echo 'make rust-analyzer     rust-project.json, for editors'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
 	@echo 'make soak              storms of 10,000 events a lane (EVENTS=N SEED=N), for hours'
