@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check tool doc rust-analyzer test soak demo bench bugreport profile help
+.PHONY: modules md-mod current install clean check tool doc rust-analyzer test soak demo bench profile help
 
 ifneq ($(KDIR),)
 
@@ -90,9 +90,6 @@ bench:
 profile:
 	@bench/profile
 
-bugreport:
-	@scripts/bugreport $(if $(FILE),'$(FILE)')
-
 help:
 	@echo 'make                   build the module for the stock Debian kernel'
 	@echo 'make KDIR=DIR          build it for a prepared kernel build tree (LLVM=1 where that is clang-built)'
@@ -108,5 +105,4 @@ help:
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'
-	@echo 'make bugreport         collect what a report of a problem needs (FILE=NAME)'
 	@echo 'make clean             remove build/ (scripts/prepare --clean looks after the cache)'
