@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check tool doc rust-analyzer test soak demo bench profile help
+.PHONY: modules md-mod current install clean check tool doc rust-analyzer test soak demo bench profile bugreport help
 
 ifneq ($(KDIR),)
 
@@ -90,6 +90,9 @@ bench:
 profile:
 	@bench/profile
 
+bugreport:
+	@scripts/bugreport $(if $(FILE),'$(FILE)')
+
 help:
 	@echo 'make                   build the module for the stock Debian kernel'
 	@echo 'make KDIR=DIR          build it for a prepared kernel build tree (LLVM=1 where that is clang-built)'
@@ -101,8 +104,9 @@ help:
 	@echo 'make rust-analyzer     rust-project.json, for editors'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
-	@echo 'make soak              storms of 10,000 events a lane (EVENTS=N SEED=N), for hours'
+	@echo 'make soak              a storm of 10,000 events (EVENTS=N SEED=N), for hours'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'
+	@echo 'make bugreport         collect what a report of a problem needs (FILE=NAME)'
 	@echo 'make clean             remove build/ (scripts/prepare --clean looks after the cache)'
