@@ -91,7 +91,7 @@ impl Drop for PerCpu {
 ///
 /// Each CPU keeps its changes to itself, and adds them to what all share when they have come to
 /// [`Gauge::BATCH`]. Ups and downs that cancel on a CPU never get there, so that no cache line is
-/// written by two. A reader misses less than a batch of each other CPU.
+/// written by two. A reader misses a batch of each other CPU at most.
 pub(crate) struct Gauge {
     kept: PerCpu,
     shared: Atomic<i32>,

@@ -9,8 +9,8 @@
 //! only. Closing it lets no new reference be taken; the count then becomes one shared counter
 //! after an RCU grace period, and [`Idle::idle`] is called when the last reference goes.
 //!
-//! Context: [`Counted::get`], [`Counted::enter`], [`Counted::close`] and dropping a [`Ref`] work in any context, also
-//! with interrupts off. Everything else sleeps.
+//! Context: [`Counted::get`], [`Counted::enter`], [`Counted::close`] and dropping a [`Ref`] work in
+//! any context, also with interrupts off. Everything else sleeps.
 //!
 //! Lock order: the gate of a `Counted` is taken by [`Counted::drain`], [`Counted::reopen`] and
 //! [`Counted::wait_open`] only; nothing is locked inside it.

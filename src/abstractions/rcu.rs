@@ -29,8 +29,8 @@ pub(crate) unsafe trait Reader {}
 unsafe impl Reader for rcu::Guard {}
 
 /// A short stretch of code that cannot be preempted. The grace periods of RCU wait for its end as
-/// they do for `rcu_read_unlock` (`Documentation/RCU/whatisRCU.rst`), and its two ends are an
-/// instruction each instead of a call into RCU. No lock that sleeps, under any configuration, may be
+/// they do for `rcu_read_unlock` (`Documentation/RCU/whatisRCU.rst`), and its two ends do less than
+/// RCU's own. No lock that sleeps, under any configuration, may be
 /// taken in it.
 ///
 /// # Invariants
