@@ -134,6 +134,16 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
                     .ok_or_else(|| format!("{}: there is no device {device}", map.name))?,
                 false => device.trim_start_matches("/dev/").to_owned(),
             };
+            // What is printed is for a shell.
+            if !name
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
+            {
+                return Err(format!(
+                    "{}: '{name}' cannot be a path of an array",
+                    map.name
+                ));
+            }
             // The first group gets the highest priority.
             devices.push((name, groups.saturating_sub(number).saturating_sub(1)));
         }

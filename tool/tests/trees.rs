@@ -475,6 +475,10 @@ fn what_is_no_multipath_map_is_refused_with_a_reason() {
     assert!(convert::to_array(&healthy().root(), &unknown)
         .unwrap_err()
         .contains("no device 8:99"));
+    let odd = convert::parse(&MAP.replace("8:32", "$(reboot)")).unwrap();
+    assert!(convert::to_array(&healthy().root(), &odd)
+        .unwrap_err()
+        .contains("cannot be a path"));
 }
 
 #[test]
