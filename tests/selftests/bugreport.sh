@@ -29,12 +29,13 @@ part() {
 
 # has PART REGEX...
 has() {
-	local name=$1 regex
+	local name=$1 regex lines
 	shift
+	# Not by a pipe: who writes to one fails when its reader has seen enough.
+	lines=$(part "$name")
 	for regex; do
-		part "$name" | grep -qE -- "$regex" || {
-			echo "no line of the part $name matches $regex:"
-			part "$name"
+		grep -qE -- "$regex" <<<"$lines" || {
+			printf 'no line of the part %s matches %s:\n%s\n' "$name" "$regex" "$lines"
 			return 1
 		}
 	done
