@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check tool doc rust-analyzer test soak demo bench profile bugreport help
+.PHONY: modules md-mod current install clean check tool doc rust-analyzer test demo bench profile bugreport help
 
 ifneq ($(KDIR),)
 
@@ -77,10 +77,6 @@ rust-analyzer:
 test:
 	@tests/run $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
-soak:
-	@scripts/vm --topology virtio-scsi --paths 4 --timeout 900000 -- \
-		env EVENTS='$(or $(EVENTS),10000)' SEED='$(SEED)' tests/selftests/storm.sh
-
 demo:
 	@scripts/demo
 
@@ -104,7 +100,6 @@ help:
 	@echo 'make rust-analyzer     rust-project.json, for editors'
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
-	@echo 'make soak              a storm of 10,000 events (EVENTS=N SEED=N), for hours'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'
