@@ -22,16 +22,24 @@ begin() {
 	"$first") first=sb0 ;;
 	*) first=sb1 ;;
 	esac
+	# It would find out by itself that a path is broken.
+	settle
+	udev_off
 }
 end() {
+	udev_on
 	stop $md
 	dm_remove sb0 sb1
 	blkdiscard --force /dev/path0
 }
 
-# Something that is to be written to the superblock, without a path that fails.
+# slots N: something that is to be written to the superblock, without a path that fails. md core says EBUSY
+# while it looks for spares to activate.
+slots() {
+	wait_for eval "echo $1 >/sys/block/md0/md/raid_disks"
+}
 change() {
-	echo 3 >/sys/block/md0/md/raid_disks
+	slots 3
 }
 said() {
 	mdadm --examine "$1" >"$work/examine"
@@ -85,7 +93,7 @@ bad_disk() {
 mended() {
 	dm_mend sb0 /dev/path0
 	dm_mend sb1 /dev/path1
-	echo 4 >/sys/block/md0/md/raid_disks
+	slots 4
 	wait_for said /dev/path0 4
 	wait_state '[4/2] [UU__]'
 	holds "$work/data" $md 100
