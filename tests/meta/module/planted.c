@@ -47,11 +47,16 @@ static void read_what_is_freed(void)
 	pr_info("planted: %d\n", READ_ONCE(*place));
 }
 
+/* More than one object: a stale pointer to the last may stay on a stack or in a register that is saved. */
 static void lose_memory(void)
 {
-	char *place = kmalloc(64, GFP_KERNEL);
+	int i;
 
-	OPTIMIZER_HIDE_VAR(place);
+	for (i = 0; i < 100; i++) {
+		char *place = kmalloc(64, GFP_KERNEL);
+
+		OPTIMIZER_HIDE_VAR(place);
+	}
 }
 
 static int __init planted_init(void)
