@@ -279,6 +279,12 @@ remove() {
 	wait_for mdadm --quiet "$1" --remove "$2"
 }
 
+# slots N: of md0, as `mdadm --grow --raid-devices` would ask, which mdadm does not do for this level. md core
+# says EBUSY as well while it looks for spares to activate.
+slots() {
+	wait_for eval "echo $1 >/sys/block/md0/md/raid_disks"
+}
+
 # readd MD DEV
 readd() {
 	wait_for mdadm --quiet "$1" --add "$2"

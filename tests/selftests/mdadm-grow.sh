@@ -12,11 +12,6 @@ attribute=/sys/block/md0/md
 pattern "$work/data" 16
 paths=(/dev/path0 /dev/path1 /dev/path2 /dev/path3)
 
-# slots N: as `mdadm --grow --raid-devices` would ask, which mdadm does not do for this level. md core says
-# EBUSY as well while it looks for spares to activate.
-slots() {
-	wait_for eval "echo $1 >$attribute/raid_disks"
-}
 slots_are() {
 	equal "$1" "$(<$attribute/raid_disks)"
 	equal "$1" "$(mdadm --detail $md | sed -n 's/^ *Raid Devices : //p')"

@@ -33,11 +33,7 @@ end() {
 	blkdiscard --force /dev/path0
 }
 
-# slots N: something that is to be written to the superblock, without a path that fails. md core says EBUSY
-# while it looks for spares to activate.
-slots() {
-	wait_for eval "echo $1 >/sys/block/md0/md/raid_disks"
-}
+# Something that is to be written to the superblock, without a path that fails.
 change() {
 	slots 3
 }
