@@ -196,6 +196,15 @@ original_kernel() {
 	printf '%s/%s/lib/modules/%s/vmlinuz' "$cache" "$(original_entry)" "$(cat "$cache/release-original")"
 }
 
+# Debian releases whose mdadm is tested beside the build root's.
+mdadm_suites=(bookworm forky)
+mdadm_entry() {
+	printf 'mdadm-%s' "$(
+		IFS=-
+		printf '%s' "${mdadm_suites[*]}"
+	)"
+}
+
 # A kernel built here, of scripts/NAME.config: `debug`.
 own_entry() {
 	printf '%s-%s-%s-%s' "$1" "$(root_key)" \

@@ -61,6 +61,10 @@ claim "the second path is added" back "$loop1"
 
 mdadm --monitor --delay=1 --program=/bin/echo $md >"$work/monitor" 2>&1 &
 monitor=$!
+# It has looked once, and waits for a change: what happens before that it does not tell.
+watching() {
+	grep -E 'poll|select' "/proc/$monitor/wchan"
+}
 # event NAME [DEV]: what the monitor has said.
 event() {
 	if ! grep -E "^$1 /dev/md0${2:+ +$2}\$" "$work/monitor"; then
@@ -83,6 +87,7 @@ degraded_event() {
 	mdadm --monitor --oneshot --program=/bin/echo $md >"$work/oneshot" 2>&1 || cat "$work/oneshot"
 	grep 'DegradedArray /dev/md0' "$work/oneshot"
 }
+wait_for watching >"$work/wait"
 claim "--monitor: Fail, when a path fails" fail_event
 claim "--monitor: SpareActive, when a path is back" spare_event
 claim "--monitor --oneshot: DegradedArray, while a path is missing" degraded_event
