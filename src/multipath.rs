@@ -22,10 +22,10 @@ use crate::abstractions::{
     bio::{Bio, Status},
     log::{array_line, Level, RateLimit},
     md::{
-        self, Array, DebugEntry, Entry, Flag, Mddev, Member, MemberEntry, Members, Memory, Name,
-        Path as _, Personality, Rdev, Reconfig, Remap, Shelf,
+        self, Array, DebugEntry, Entry, Flag, Fresh, Mddev, Member, MemberEntry, Members, Memory,
+        Name, Path as _, Personality, Rdev, Reconfig, Remap, Shelf,
     },
-    once::load_acquire,
+    once::{load_acquire, load_relaxed},
     percpu::PerCpu,
     percpu_ref::{Counted, Ref},
     rcu::{Pointer, Section},
@@ -54,7 +54,7 @@ use retry::{Held, Progress, Retries};
 pub(crate) use settings::are_valid;
 use settings::Settings;
 use slots::{Failure, Slots, StatusLine};
-use verdict::{Exhausted, History, Mark, Verdict};
+use verdict::{Exhausted, Mark, Verdict};
 
 /// Logs a line about an array, which is whatever has a `name()`.
 macro_rules! log {
@@ -220,28 +220,27 @@ impl Multipath {
     /// The slot that is to take the next I/O of this CPU.
     #[inline]
     fn next(&self, table: &Table, candidates: Slots) -> Option<usize> {
-        let policy = self.settings.policy();
-        if policy == Policy::First {
-            return candidates.first();
+        match self.settings.policy() {
+            Policy::First => candidates.first(),
+            Policy::RoundRobin | Policy::QueueDepth => self.next_in_turn(table, candidates),
         }
-        let cursor = Cursor::from_bits(self.cursors.increment());
+    }
+
+    /// As [`next`](Self::next), under a policy that shares.
+    #[inline]
+    fn next_in_turn(&self, table: &Table, candidates: Slots) -> Option<usize> {
+        let cursor = Cursor::from_bits(self.cursors.add(1));
         cursor
             .stays(candidates)
-            .or_else(|| self.choose(policy, table, candidates, cursor))
+            .or_else(|| self.choose(table, candidates, cursor))
     }
 
     /// The slot that this CPU goes to, as the policy has it.
     #[inline(never)]
-    fn choose(
-        &self,
-        policy: Policy,
-        table: &Table,
-        candidates: Slots,
-        cursor: Cursor,
-    ) -> Option<usize> {
-        let Choice { slot, moved } = match policy {
-            Policy::First => return candidates.first(),
-            Policy::RoundRobin => policy::round_robin(candidates, cursor)?,
+    fn choose(&self, table: &Table, candidates: Slots, cursor: Cursor) -> Option<usize> {
+        let Choice { slot, moved } = match self.settings.policy() {
+            // `First` may be new here: the first I/O under it takes any path.
+            Policy::First | Policy::RoundRobin => policy::round_robin(candidates, cursor)?,
             Policy::QueueDepth => policy::queue_depth(candidates, cursor, |slot| {
                 table
                     .get(slot)
@@ -255,7 +254,6 @@ impl Multipath {
     }
 
     /// Takes a reference to one of `candidates` that is not closed, as the policy has it.
-    #[inline]
     fn take(&self, mut candidates: Slots, guard: &Section) -> Option<Ref<Path>> {
         let table = self.paths.dereference(guard);
         loop {
@@ -276,8 +274,31 @@ impl Multipath {
         path.member().rdev().is(rdev).then(|| f(path))
     }
 
-    /// Picks one of the paths that `candidates` gives, and takes a reference to it.
+    /// Picks the path that is to take the next new I/O, and takes a reference to it.
     #[inline]
+    fn pick_preferred(&self, guard: &Section) -> Option<Ref<Path>> {
+        let candidates = self.preferred();
+        let table = self.paths.dereference(guard);
+        // What `next` does, but told apart up to the end, for fewer instructions.
+        let path = if self.settings.policy() == Policy::First {
+            candidates.first().and_then(|slot| table.get(slot))
+        } else {
+            self.next_in_turn(table, candidates)
+                .and_then(|slot| table.get(slot))
+        };
+        path.and_then(|path| path.get(guard))
+            .or_else(|| self.pick_another(guard))
+    }
+
+    /// As [`pick_preferred`](Self::pick_preferred), from the start: the path that was next failed
+    /// meanwhile, or there is none.
+    #[cold]
+    #[inline(never)]
+    fn pick_another(&self, guard: &Section) -> Option<Ref<Path>> {
+        self.pick(guard, || self.preferred())
+    }
+
+    /// Picks one of the paths that `candidates` gives, and takes a reference to it.
     fn pick(&self, guard: &Section, candidates: impl Fn() -> Slots) -> Option<Ref<Path>> {
         loop {
             let slots = candidates();
@@ -291,15 +312,13 @@ impl Multipath {
         }
     }
 
-    /// Sends an I/O down a path, and counts it there if the policy looks at that.
-    #[inline(always)]
-    fn send(mut io: Remap<Self>, path: Ref<Path>, failfast: bool) {
-        let counted = io.array().settings.policy() == Policy::QueueDepth;
-        if counted {
+    /// An I/O is about to be sent down a path: counts it there, if the policy looks at that.
+    #[inline]
+    fn count(&self, path: &Path, progress: &mut Progress) {
+        if self.settings.policy() == Policy::QueueDepth {
             path.in_flight().up();
-            io.data_mut().history.mark(Mark::Counted, true);
+            progress.history.mark(Mark::Counted, true);
         }
-        io.submit(path, failfast);
     }
 
     /// An I/O has come back from a path: it is in flight there no more. If it goes on, the mark goes.
@@ -313,7 +332,12 @@ impl Multipath {
     /// Sees to what depends on an I/O that has succeeded: the paths that it failed on before are
     /// convicted. Gives the I/O back.
     #[cold]
-    fn succeeded(io: Remap<Self>) -> Remap<Self> {
+    fn succeeded(io: Remap<Self>, path: Ref<Path>) -> Remap<Self> {
+        Self::uncount(&io, &path);
+        drop(path);
+        if !io.data().history.is_marked(Mark::Watched) {
+            return io;
+        }
         let array = io.array();
         let Progress {
             history, parked, ..
@@ -399,7 +423,8 @@ impl Multipath {
                     let failfast = verdict::failfast(untried(), path.own());
                     trace::retry(&io, path.slot());
                     path.counters().retried();
-                    return Self::send(io, path, failfast);
+                    array.count(&path, io.data_mut());
+                    return io.submit(path, failfast);
                 }
             } else if let Err(again) = Self::exhausted(array, io, newest) {
                 io = again;
@@ -463,10 +488,8 @@ impl Multipath {
             }
         }
         let again = io.data().parked.ticket != 0;
-        *io.data_mut() = Progress {
-            history: History::new(newest),
-            parked,
-        };
+        *io.data_mut() = Progress::new(newest);
+        io.data_mut().park(parked);
         Self::shelve(array, state, io, again);
         if was_open && array.no_path.allow(c"md/multipath: no path") {
             log!(
@@ -550,7 +573,7 @@ impl Multipath {
                 io.end(Status::IoErr);
             }
             Arrival::Park(parked) => {
-                io.data_mut().parked = parked;
+                io.data_mut().park(parked);
                 Self::shelve(&this, state, io, false);
             }
         }
@@ -566,9 +589,9 @@ impl Multipath {
     ) -> core::result::Result<Remap<Self>, (Bio, Status)> {
         const TRIES: u32 = 50;
         for _ in 0..TRIES {
-            match Remap::new(array.clone(), bio, Memory::Try, progress) {
+            match Fresh::new(array.clone(), bio, Memory::Try, |_| progress) {
                 Err((back, Status::Resource)) => bio = back,
-                result => return result,
+                result => return result.map(Remap::from),
             }
             fsleep(Delta::from_millis(20));
         }
@@ -936,18 +959,24 @@ impl Personality for Multipath {
 
     #[inline]
     fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: Section) {
-        let Some(path) = array.pick(&guard, || array.preferred()) else {
+        let Some(path) = array.pick_preferred(&guard) else {
             drop(guard);
             return Self::arrive(array, bio);
         };
         drop(guard);
-        // ORDERING: Acquire, and after the path was picked, so that its number is not higher; see
-        // `History::new`.
-        let progress = Progress::new(load_acquire(&array.newest));
-        match Remap::new(array, bio, Memory::Wait, progress) {
+        let progress = |this: &Self| {
+            // ORDERING: Acquire, and after the path was picked, so that its number is not higher;
+            // see `History::new`.
+            let mut progress = Progress::new(load_acquire(&this.newest));
+            this.count(&path, &mut progress);
+            progress
+        };
+        match Fresh::new(array, bio, Memory::Wait, progress) {
             Ok(io) => {
-                let failfast = verdict::failfast(io.array().usable(), path.own());
-                Self::send(io, path, failfast);
+                // ORDERING: Which paths these are does not matter, only whether there are others.
+                let usable = Slots::from_bits(load_relaxed(&io.array().usable));
+                let failfast = verdict::failfast(usable, path.own());
+                io.submit(path, failfast);
             }
             Err((bio, status)) => bio.end(status),
         }
@@ -958,10 +987,14 @@ impl Personality for Multipath {
         if status != Status::Ok {
             return Self::failed(io, path, status);
         }
-        Self::uncount(&io, &path);
-        drop(path);
-        if !io.data().is_plain() {
-            io = Self::succeeded(io);
+        let history = &io.data().history;
+        if history.is_unmarked() {
+            drop(path);
+        } else if history.is_marked_only(Mark::Counted) {
+            path.in_flight().down();
+            drop(path);
+        } else {
+            io = Self::succeeded(io, path);
         }
         io.end(status);
     }

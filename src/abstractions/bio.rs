@@ -104,9 +104,15 @@ impl Bio {
         let opf = self.opf();
         Op {
             kind: Kind::from_opf(opf),
-            read_ahead: opf & bindings::REQ_RAHEAD != 0,
-            nowait: opf & bindings::REQ_NOWAIT != 0,
+            read_ahead: self.is_read_ahead(),
+            nowait: self.is_nowait(),
         }
+    }
+
+    /// Nobody waits for it; it may fail for any reason.
+    #[inline]
+    pub(crate) fn is_read_ahead(&self) -> bool {
+        self.opf() & bindings::REQ_RAHEAD != 0
     }
 
     /// The submitter must not be made to sleep.

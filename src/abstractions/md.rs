@@ -35,7 +35,7 @@ pub(crate) mod thread;
 pub(crate) use array::Array;
 pub(crate) use attribute::{Entry, MemberEntry, MemberSetting, Setting};
 pub(crate) use debug::{DebugEntry, DebugFile};
-pub(crate) use io::{List, Memory, Path, Remap, Shelf, Shelved};
+pub(crate) use io::{Fresh, List, Memory, Path, Remap, Shelf, Shelved};
 pub(crate) use mddev::{Mddev, Reconfig};
 pub(crate) use personality::{Personality, Registration};
 pub(crate) use rdev::{Flag, Member, Members, Name, Rdev};

@@ -14,6 +14,8 @@ use kernel::{
 
 use super::once::load_relaxed;
 
+pub(super) mod this_cpu;
+
 /// One `u32` a CPU, all zero at first.
 ///
 /// # Invariants
@@ -48,35 +50,28 @@ impl PerCpu {
     #[inline]
     pub(crate) fn add(&self, number: u32) -> u32 {
         // SAFETY: By invariant 1.
-        unsafe { bindings::this_cpu_add_return_u32(self.numbers.as_ptr(), number) }
+        unsafe { this_cpu::add_return_u32(self.numbers.as_ptr(), number) }
     }
 
-    /// Adds one to this CPU's number and gives the sum, which wraps. Any context.
+    /// Adds to this CPU's number, which wraps. Says whether it has, taken as signed. Any context.
     #[inline]
-    pub(crate) fn increment(&self) -> u32 {
+    fn add_wraps<const VALUE: i32>(&self) -> bool {
         // SAFETY: By invariant 1.
-        unsafe { bindings::this_cpu_inc_return_u32(self.numbers.as_ptr()) }
-    }
-
-    /// Takes one from this CPU's number and gives the rest, which wraps. Any context.
-    #[inline]
-    pub(crate) fn decrement(&self) -> u32 {
-        // SAFETY: By invariant 1.
-        unsafe { bindings::this_cpu_dec_return_u32(self.numbers.as_ptr()) }
+        unsafe { this_cpu::add_wraps::<VALUE>(self.numbers.as_ptr()) }
     }
 
     /// This CPU's number. Any context.
     #[inline]
     pub(crate) fn read(&self) -> u32 {
         // SAFETY: By invariant 1.
-        unsafe { bindings::this_cpu_read_u32(self.numbers.as_ptr()) }
+        unsafe { this_cpu::read_u32(self.numbers.as_ptr()) }
     }
 
     /// Sets this CPU's number. Any context.
     #[inline]
     pub(crate) fn write(&self, number: u32) {
         // SAFETY: By invariant 1.
-        unsafe { bindings::this_cpu_write_u32(self.numbers.as_ptr(), number) };
+        unsafe { this_cpu::write_u32(self.numbers.as_ptr(), number) };
     }
 }
 
@@ -89,16 +84,20 @@ impl Drop for PerCpu {
 
 /// A number that all CPUs change, about right wherever it is read.
 ///
-/// Each CPU keeps its changes to itself, and adds them to what all share when they have come to
-/// [`Gauge::BATCH`]. Ups and downs that cancel on a CPU never get there, so that no cache line is
-/// written by two. A reader misses a batch of each other CPU at most.
+/// Each CPU keeps its changes to itself, up to [`Gauge::BATCH`], and what is more in what all share. Ups
+/// and downs that cancel on a CPU never get there, so that no cache line is written by two. A reader
+/// misses a batch of each other CPU at most.
+///
+/// What a CPU keeps is in the highest bits of its number: the processor tells by itself when it wraps.
 pub(crate) struct Gauge {
     kept: PerCpu,
     shared: Atomic<i32>,
 }
 
 impl Gauge {
-    const BATCH: u32 = 16;
+    /// A CPU keeps from `-BATCH` to `BATCH - 1`.
+    const BATCH: i32 = 16;
+    const ONE: i32 = i32::MIN / -Self::BATCH;
 
     /// Makes a gauge that stands at zero. Sleeps.
     ///
@@ -115,38 +114,41 @@ impl Gauge {
     /// Adds one to the number. Any context.
     #[inline]
     pub(crate) fn up(&self) {
-        self.settle(self.kept.increment());
+        if self.kept.add_wraps::<{ Self::ONE }>() {
+            self.wrapped::<1, { Self::ONE * (Self::BATCH / 2) }>();
+        }
     }
 
     /// Takes one from the number. Any context.
     #[inline]
     pub(crate) fn down(&self) {
-        self.settle(self.kept.decrement());
-    }
-
-    #[inline]
-    fn settle(&self, kept: u32) {
-        // Whether it is below -BATCH, or BATCH at least.
-        if kept.wrapping_add(Self::BATCH) >= 2 * Self::BATCH {
-            self.share(kept as i32);
+        if self.kept.add_wraps::<{ -Self::ONE }>() {
+            self.wrapped::<-1, { -Self::ONE * (Self::BATCH / 2) }>();
         }
     }
 
-    /// Moves an amount from what this CPU keeps to what all share. If the task has moved to another
-    /// CPU it is taken from there: the sum is the same.
+    /// What a CPU keeps has wrapped, on its way up (`1`) or down (`-1`): all share what was lost, but for
+    /// half a batch (`HALF`), which the CPU keeps, so that it does not wrap again soon. If the task has
+    /// moved to another CPU that one keeps it, and may wrap in turn: the sum is the same.
     #[cold]
     #[inline(never)]
-    fn share(&self, amount: i32) {
-        self.kept.add(amount.wrapping_neg() as u32);
-        // ORDERING: A count for hints; any order does.
-        self.shared.add(amount, ordering::Relaxed);
+    fn wrapped<const WAY: i32, const HALF: i32>(&self) {
+        loop {
+            // ORDERING: A count for hints; any order does.
+            self.shared
+                .add(WAY * (2 * Self::BATCH - Self::BATCH / 2), ordering::Relaxed);
+            if !self.kept.add_wraps::<HALF>() {
+                return;
+            }
+        }
     }
 
     /// The number, as this CPU sees it. Any context.
     #[inline]
     pub(crate) fn read(&self) -> i32 {
-        // ORDERING: As in `share`.
-        load_relaxed(&self.shared).wrapping_add(self.kept.read() as i32)
+        let kept = self.kept.read() as i32 >> Self::ONE.trailing_zeros();
+        // ORDERING: As in `wrapped`.
+        load_relaxed(&self.shared).wrapping_add(kept)
     }
 }
 
@@ -180,10 +182,11 @@ impl Counter {
         })
     }
 
-    /// The numbers, for C to add to.
+    /// Adds one to this CPU's number. Any context.
     #[inline]
-    pub(in crate::abstractions) fn as_raw(&self) -> *mut usize {
-        self.numbers.as_ptr()
+    pub(crate) fn increment(&self) {
+        // SAFETY: By invariant 1.
+        unsafe { this_cpu::inc_ulong(self.numbers.as_ptr()) };
     }
 
     /// The sum, which wraps, and of which others may be changing a part. Any context.
@@ -198,7 +201,7 @@ impl Counter {
                 return sum;
             }
             // SAFETY: By invariant 1, and the CPU is a possible one.
-            sum = sum.wrapping_add(unsafe { bindings::per_cpu_ulong(self.as_raw(), next) });
+            sum = sum.wrapping_add(unsafe { bindings::per_cpu_ulong(self.numbers.as_ptr(), next) });
             cpu = next as i32;
         }
     }
@@ -207,6 +210,6 @@ impl Counter {
 impl Drop for Counter {
     fn drop(&mut self) {
         // SAFETY: By invariant 1; nobody uses the numbers any more.
-        unsafe { bindings::free_percpu(self.as_raw().cast()) };
+        unsafe { bindings::free_percpu(self.numbers.as_ptr().cast()) };
     }
 }

@@ -15,11 +15,15 @@
 //! Lock order: the gate of a `Counted` is taken by [`Counted::drain`], [`Counted::reopen`] and
 //! [`Counted::wait_open`] only; nothing is locked inside it.
 
-use super::rcu::{Reader, Section};
+use super::{
+    percpu::this_cpu,
+    rcu::{Reader, Section},
+};
 use crate::bindings;
 use core::{ops::Deref, ptr::NonNull};
 use kernel::{
     error::to_result,
+    ffi::c_ulong,
     new_condvar, new_mutex,
     prelude::*,
     sync::{
@@ -119,9 +123,28 @@ impl<T: Idle> Inner<T> {
         this.idle.complete_all();
     }
 
+    #[inline]
     fn get(&self, _guard: &impl Reader) -> bool {
-        // SAFETY: By invariant 1 `count` is initialised; the guard shows a reader of RCU.
-        unsafe { bindings::percpu_ref_tryget_live_reader(self.count.get()) }
+        let count = self.count.get();
+        if cfg!(CONFIG_X86_64) {
+            // What `__ref_is_percpu` does, without a call. The helper below does it again.
+            // SAFETY: By invariant 1 `count` is initialised.
+            let pointer = unsafe { &raw const (*count).percpu_count_ptr };
+            // ORDERING: It is read once, as it may change meanwhile. The per-CPU numbers that it
+            // points to are seen as they were set before it, as this processor does not move a load
+            // or a store before an earlier load.
+            // SAFETY: As above; the word changes by whole stores.
+            let pointer = unsafe { pointer.read_volatile() };
+            if pointer & bindings::__PERCPU_REF_ATOMIC_DEAD as c_ulong == 0 {
+                // SAFETY: Without these bits it is a per-CPU pointer to a number. The guard shows a
+                // reader of RCU: who sets the bits waits for a grace period before it takes the
+                // numbers for final, and they are freed after that.
+                unsafe { this_cpu::inc_ulong(pointer as *mut c_ulong) };
+                return true;
+            }
+        }
+        // SAFETY: As above.
+        unsafe { bindings::percpu_ref_tryget_live_reader(count) }
     }
 
     fn close(&self) {

@@ -30,7 +30,7 @@ void md_multipath_helper_percpu_ref_kill(struct percpu_ref *ref)
  * What percpu_ref_put() does, for less: a region that cannot be preempted is a reader of RCU as well,
  * and entering it is no call. Only the per-CPU count needs it.
  */
-void md_multipath_helper_percpu_ref_put(struct percpu_ref *ref)
+void by_name_only md_multipath_helper_percpu_ref_put(struct percpu_ref *ref)
 {
 	unsigned long __percpu *count;
 	bool percpu;
@@ -45,7 +45,7 @@ void md_multipath_helper_percpu_ref_put(struct percpu_ref *ref)
 }
 
 /* If it gives a reference, the caller cannot be preempted until it calls preempt_enable(). */
-bool md_multipath_helper_percpu_ref_tryget_live_preempt_disable(struct percpu_ref *ref)
+bool by_name_only md_multipath_helper_percpu_ref_tryget_live_preempt_disable(struct percpu_ref *ref)
 {
 	preempt_disable();
 	if (likely(tryget_live(ref)))

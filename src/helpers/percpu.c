@@ -22,14 +22,9 @@ u32 md_multipath_helper_this_cpu_add_return_u32(u32 __percpu *number, u32 value)
 	return this_cpu_add_return(*number, value);
 }
 
-u32 md_multipath_helper_this_cpu_dec_return_u32(u32 __percpu *number)
+void md_multipath_helper_this_cpu_inc_ulong(unsigned long __percpu *number)
 {
-	return this_cpu_dec_return(*number);
-}
-
-u32 md_multipath_helper_this_cpu_inc_return_u32(u32 __percpu *number)
-{
-	return this_cpu_inc_return(*number);
+	this_cpu_inc(*number);
 }
 
 u32 md_multipath_helper_this_cpu_read_u32(u32 __percpu *number)

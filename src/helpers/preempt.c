@@ -7,7 +7,7 @@ void md_multipath_helper_preempt_disable(void)
 	preempt_disable();
 }
 
-void md_multipath_helper_preempt_enable(void)
+void by_name_only md_multipath_helper_preempt_enable(void)
 {
 	preempt_enable();
 }

@@ -7,33 +7,18 @@
 #include "trace.h"
 #undef CREATE_TRACE_POINTS
 
-static noinline void trace_map_and_submit(struct bio *bio, struct mddev *mddev, sector_t at,
-					  unsigned int slot)
-{
-	mddev_trace_remap(mddev, bio, at);
-	trace_md_multipath_map(mddev, bio, at, slot);
-	submit_bio_noacct(bio);
-}
-
-/*
- * The bio is remapped, and goes: block_bio_remap is traced with it, as md's personalities do. With
- * neither switched on this saves and moves no registers. What every I/O needs of C at this point is
- * here, so that it is one call.
- */
-void md_multipath_helper_count_trace_map_and_submit(struct bio *bio, struct mddev *mddev, sector_t at,
-						    unsigned int slot, unsigned long __percpu *count)
-{
-	this_cpu_inc(*count);
-	if (trace_block_bio_remap_enabled() || trace_md_multipath_map_enabled())
-		trace_map_and_submit(bio, mddev, at, slot);
-	else
-		submit_bio_noacct(bio);
-}
-
 void md_multipath_helper_trace_error(struct mddev *mddev, struct bio *bio, unsigned int slot,
 				     unsigned char status)
 {
 	trace_md_multipath_error(mddev, bio, slot, status);
+}
+
+/* The bio is remapped: block_bio_remap is traced with it, as md's personalities do. */
+void md_multipath_helper_trace_map(struct mddev *mddev, struct bio *bio, sector_t at,
+				   unsigned int slot)
+{
+	mddev_trace_remap(mddev, bio, at);
+	trace_md_multipath_map(mddev, bio, at, slot);
 }
 
 void md_multipath_helper_trace_park(struct mddev *mddev, struct bio *bio)

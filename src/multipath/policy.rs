@@ -145,6 +145,12 @@ impl Choice {
     }
 }
 
+/// The first of the slots after `slot`, round the end.
+#[inline]
+fn first_after(slots: Slots, slot: usize) -> Option<usize> {
+    slots.after(slot).first().or_else(|| slots.first())
+}
+
 /// The first usable slot from `slot` on, round the end.
 fn first_from(usable: Slots, slot: usize) -> Option<usize> {
     usable
@@ -164,20 +170,18 @@ pub(crate) fn round_robin(usable: Slots, cursor: Cursor) -> Option<Choice> {
     Some(Choice::go(slot, slot))
 }
 
-/// The slot in use, until another has no more I/Os in flight. Every so often it is compared with one
-/// other, each in its turn: so the cost does not depend on how many there are. Equals share.
+/// The slot in use, until another has no more I/Os in flight. Every so often, when the CPU does not
+/// [stay](Cursor::stays), it is compared with one other, each in its turn: so the cost does not depend on
+/// how many there are. Equals share.
 #[inline]
 pub(crate) fn queue_depth(
     usable: Slots,
     cursor: Cursor,
     depth: impl Fn(usize) -> i32,
 ) -> Option<Choice> {
-    if let Some(slot) = cursor.stays(usable) {
-        return Some(Choice::stay(slot));
-    }
     let slot = cursor.slot();
     let others = usable.without(Slots::one(slot));
-    let Some(other) = first_from(others, cursor.other() + 1) else {
+    let Some(other) = first_after(others, cursor.other()) else {
         return usable.contains(slot).then_some(Choice::go(slot, slot));
     };
     if usable.contains(slot) && depth(slot) < depth(other) {

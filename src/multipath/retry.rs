@@ -4,7 +4,7 @@
 
 use super::{
     parking::{since, Ms, Parked},
-    verdict::History,
+    verdict::{History, Mark},
     Multipath,
 };
 use crate::abstractions::md::{List, Remap};
@@ -30,10 +30,10 @@ impl Progress {
         }
     }
 
-    /// Whether nothing depends on how it ends.
-    #[inline]
-    pub(crate) const fn is_plain(&self) -> bool {
-        self.history.suspects().is_empty() && self.parked.ticket == 0
+    /// The I/O is to be parked.
+    pub(crate) fn park(&mut self, parked: Parked) {
+        self.parked = parked;
+        self.history.mark(Mark::Watched, true);
     }
 }
 

@@ -34,6 +34,16 @@ impl Slots {
         }
     }
 
+    /// The slots of this set that are higher than `slot`.
+    #[inline]
+    pub(crate) const fn after(self, slot: usize) -> Self {
+        if slot < Self::MAX {
+            Self(self.0 & u64::MAX << slot << 1)
+        } else {
+            Self::NONE
+        }
+    }
+
     /// A set from its bits, slot 0 the lowest.
     #[inline]
     pub(crate) const fn from_bits(bits: u64) -> Self {

@@ -77,6 +77,8 @@ pub(crate) enum Mark {
     Counted = 1,
     /// It has started over after it was held; see [`History::renew`].
     Renewed = 2,
+    /// Something depends on how it ends: what it failed on before, or those that wait behind it.
+    Watched = 4,
 }
 
 impl Mark {
@@ -118,6 +120,7 @@ impl History {
         self.tried = self.tried.with(Slots::one(slot));
         if suspect {
             self.suspects = self.suspects.with(Slots::one(slot));
+            self.mark(Mark::Watched, true);
         }
     }
 
@@ -139,9 +142,21 @@ impl History {
         self.word & mark as u32 != 0
     }
 
+    /// Whether an I/O has no mark.
+    #[inline]
+    pub(crate) const fn is_unmarked(&self) -> bool {
+        self.word & Mark::ALL == 0
+    }
+
+    /// Whether an I/O has this mark and no other.
+    #[inline]
+    pub(crate) const fn is_marked_only(&self, mark: Mark) -> bool {
+        self.word & Mark::ALL == mark as u32
+    }
+
     /// Gives an I/O a mark, or takes it away.
     #[inline]
-    pub(crate) fn mark(&mut self, mark: Mark, on: bool) {
+    pub(crate) const fn mark(&mut self, mark: Mark, on: bool) {
         self.word = self.word & !(mark as u32) | if on { mark as u32 } else { 0 };
     }
 

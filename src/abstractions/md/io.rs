@@ -6,9 +6,9 @@
 //! `block/blk-core.c` (Linux 7.3).
 //!
 //! A [`Remap`] is one allocation: a clone of the submitter's bio, which shares its data, with all
-//! else that the I/O needs in the front pad. It is had from [`Remap::new`], given to the block
-//! layer by [`Remap::submit`], comes back in [`Personality::complete`], and may then be ended or
-//! kept in a [`List`] and submitted again. In flight nobody but the block layer has it.
+//! else that the I/O needs in the front pad. It is had from [`Fresh::new`], given to the block layer
+//! by [`Fresh::submit`], comes back in [`Personality::complete`], and may then be ended or kept in a
+//! [`List`] and [submitted](Remap::submit) again. In flight nobody but the block layer has it.
 //!
 //! A `Remap` holds a reference to its array, so that the array cannot stop before it has ended. An
 //! I/O that may have to wait for long is put on a [`Shelf`] instead, as a [`Shelved`], for which
@@ -20,6 +20,7 @@ use crate::{
         bio::{Bio, BioSet, Chain, Op, Status},
         percpu::Counter,
         percpu_ref::{Idle, Ref},
+        trace,
     },
     bindings,
 };
@@ -79,55 +80,6 @@ pub(crate) struct Remap<P: Personality> {
 unsafe impl<P: Personality> Send for Remap<P> {}
 
 impl<P: Personality> Remap<P> {
-    /// Clones `original`, which is accounted to the array's disk from now on. Sleeps if `memory` and
-    /// the submitter allow it.
-    ///
-    /// # Errors
-    ///
-    /// Gives `original` back, with the status to end it with:
-    /// - [`Status::Again`]: sleeping would be needed, and the submitter forbids it.
-    /// - [`Status::Resource`]: sleeping would be needed, and `memory` forbids it; or there is no
-    ///   memory for a copy of the integrity or encryption context.
-    pub(crate) fn new(
-        array: Ref<Array<P>>,
-        original: Bio,
-        memory: Memory,
-        data: P::PerIo,
-    ) -> core::result::Result<Self, (Bio, Status)> {
-        // The bio set lays the pad out before the clone, which is aligned to eight bytes.
-        const { assert!(align_of::<Pad<P>>() <= 8 && size_of::<Pad<P>>() % 8 == 0) };
-
-        let (gfp, refusal) = if original.is_nowait() {
-            (bindings::GFP_NOWAIT, Status::Again)
-        } else if memory == Memory::Try {
-            (bindings::GFP_NOWAIT, Status::Resource)
-        } else {
-            (bindings::GFP_NOIO, Status::Resource)
-        };
-        // SAFETY: The original is valid, and so is the set; no device is chosen yet.
-        let clone = unsafe {
-            bindings::bio_alloc_clone(ptr::null_mut(), original.as_raw(), gfp, array.bios.as_raw())
-        };
-        let Some(clone) = NonNull::new(clone) else {
-            return Err((original, refusal));
-        };
-        let pad = Pad {
-            started: start_accounting(&original),
-            original,
-            array: ManuallyDrop::new(array),
-            path: MaybeUninit::uninit(),
-            data,
-        };
-        // INVARIANT: 1, as the pad is written here; 2, as the clone is new.
-        let this = Self {
-            clone,
-            _pad: core::marker::PhantomData,
-        };
-        // SAFETY: The set was made with a front pad of the size of `Pad<P>`.
-        unsafe { this.pad_ptr().write(pad) };
-        Ok(this)
-    }
-
     fn pad_ptr(&self) -> *mut Pad<P> {
         Self::pad_of(self.clone.as_ptr())
     }
@@ -182,52 +134,66 @@ impl<P: Personality> Remap<P> {
         Status::from_raw(unsafe { self.clone.as_ref() }.bi_status)
     }
 
+    /// The clone, for what traces it.
+    pub(in crate::abstractions) fn clone_raw(&self) -> *mut bindings::bio {
+        self.clone.as_ptr()
+    }
+
     /// Sends the I/O down a path. With `failfast`, lower layers do not repeat what failed on the
     /// way to the disk. Process context: it may sleep. The completion may run before this returns.
-    #[inline(always)]
-    pub(crate) fn submit(mut self, path: Ref<P::Path>, failfast: bool) {
+    pub(crate) fn submit(self, path: Ref<P::Path>, failfast: bool) {
         let clone = self.clone.as_ptr();
-        let original = self.pad().original.as_raw();
         // SAFETY: By invariants 1 and 2 the clone is valid and used by nobody else.
         if unsafe { (*clone).bi_end_io }.is_some() {
             // SAFETY: As above; the clone is one of `original`, and it has been in flight.
-            unsafe { rearm(clone, original) };
+            unsafe { rearm(clone, self.original().as_raw()) };
         }
+        // SAFETY: The clone is new, or as good as new.
+        unsafe { self.send(path, failfast) };
+    }
+
+    /// [Submits](Self::submit) a clone.
+    ///
+    /// # Safety
+    ///
+    /// - The clone has not been in flight since it was made or [made as good as new](rearm).
+    #[inline(always)]
+    unsafe fn send(mut self, path: Ref<P::Path>, failfast: bool) {
+        let clone = self.clone.as_ptr();
+        let original = self.pad().original.as_raw();
         let member = path.member();
-        let bdev = member.bdev();
-        // SAFETY: The original is valid until it is ended.
-        let sector = unsafe { (*original).bi_iter.bi_sector };
 
         // SAFETY: By invariants 1 and 2, for this and the lines up to the submission. The path
         // holds the member, whose device is open.
-        unsafe { (*clone).bi_bdev = bdev };
+        unsafe { (*clone).bi_bdev = member.bdev() };
+        // SAFETY: See above. By the safety requirement it is the position of the original.
+        let sector = unsafe { (*clone).bi_iter.bi_sector };
         // SAFETY: See above.
         unsafe { (*clone).bi_iter.bi_sector = sector.wrapping_add(member.data_offset()) };
         // SAFETY: See above.
         unsafe { (*clone).bi_end_io = Some(Self::end_io) };
         // The block layer takes every read-ahead for one that fails fast in each way, and expects that
         // one in a request has no flags but these.
-        if failfast && !self.op().read_ahead {
+        if failfast && !self.original().is_read_ahead() {
             // SAFETY: See above.
             unsafe { (*clone).bi_opf |= bindings::REQ_FAILFAST_TRANSPORT };
         }
         // SAFETY: See above; both bios have a device.
         unsafe { bindings::bio_clone_blkg_association(clone, original) };
-        let mddev = self.pad().array.mddev().as_raw();
         // SAFETY: See above.
         let op = unsafe { (*clone).bi_opf } & bindings::REQ_OP_MASK;
         if op == bindings::req_op_REQ_OP_WRITE_ZEROES {
+            let mddev = self.array().mddev().as_raw();
             // SAFETY: See above; the mddev lives as long as its array.
             unsafe { bindings::mddev_check_write_zeroes(mddev, clone) };
         }
-        let slot = member.slot() as u32;
-        let count = path.sent().as_raw();
+        path.sent().increment();
+        trace::map(&self, member);
         self.pad_mut().path.write(path);
         // The block layer owns the clone from here on.
         let _ = ManuallyDrop::new(self);
-        // SAFETY: The clone is complete, with a device, a sector and an end function. Until it is
-        // submitted, which comes last, its array and its path stay, with the mddev and the count.
-        unsafe { bindings::count_trace_map_and_submit(clone, mddev, sector, slot, count) };
+        // SAFETY: The clone is complete, with a device, a sector and an end function.
+        unsafe { bindings::submit_bio_noacct(clone) };
     }
 
     /// The block layer has done with a clone.
@@ -268,6 +234,86 @@ impl<P: Personality> Drop for Remap<P> {
             _pad: core::marker::PhantomData,
         };
         this.end(Status::IoErr);
+    }
+}
+
+/// A [`Remap`] that has not been in flight.
+///
+/// # Invariants
+///
+/// 1. Its clone has not been submitted.
+pub(crate) struct Fresh<P: Personality>(Remap<P>);
+
+impl<P: Personality> Fresh<P> {
+    /// Clones `original`, which is accounted to the array's disk from now on. Sleeps if `memory` and
+    /// the submitter allow it. `data` is called when there is a clone.
+    ///
+    /// # Errors
+    ///
+    /// Gives `original` back, with the status to end it with:
+    /// - [`Status::Again`]: sleeping would be needed, and the submitter forbids it.
+    /// - [`Status::Resource`]: sleeping would be needed, and `memory` forbids it; or there is no
+    ///   memory for a copy of the integrity or encryption context.
+    #[inline]
+    pub(crate) fn new(
+        array: Ref<Array<P>>,
+        original: Bio,
+        memory: Memory,
+        data: impl FnOnce(&P) -> P::PerIo,
+    ) -> core::result::Result<Self, (Bio, Status)> {
+        // The bio set lays the pad out before the clone, which is aligned to eight bytes.
+        const { assert!(align_of::<Pad<P>>() <= 8 && size_of::<Pad<P>>() % 8 == 0) };
+
+        let gfp = match memory {
+            Memory::Wait if !original.is_nowait() => bindings::GFP_NOIO,
+            _ => bindings::GFP_NOWAIT,
+        };
+        // SAFETY: The original is valid, and so is the set; no device is chosen yet.
+        let clone = unsafe {
+            bindings::bio_alloc_clone(ptr::null_mut(), original.as_raw(), gfp, array.bios.as_raw())
+        };
+        let Some(clone) = NonNull::new(clone) else {
+            let status = match original.is_nowait() {
+                true => Status::Again,
+                false => Status::Resource,
+            };
+            return Err((original, status));
+        };
+        let pad = Pad {
+            data: data(&array),
+            started: start_accounting(&original),
+            original,
+            path: MaybeUninit::uninit(),
+            array: ManuallyDrop::new(array),
+        };
+        // INVARIANT: 1, as the pad is written here; 2, as the clone is new.
+        let this = Remap {
+            clone,
+            _pad: core::marker::PhantomData,
+        };
+        // SAFETY: The set was made with a front pad of the size of `Pad<P>`.
+        unsafe { this.pad_ptr().write(pad) };
+        // INVARIANT: 1, as nobody has submitted it.
+        Ok(Self(this))
+    }
+
+    /// The array that the I/O belongs to.
+    #[inline]
+    pub(crate) fn array(&self) -> &Array<P> {
+        self.0.array()
+    }
+
+    /// [Sends](Remap::submit) the I/O down a path.
+    #[inline(always)]
+    pub(crate) fn submit(self, path: Ref<P::Path>, failfast: bool) {
+        // SAFETY: By invariant 1.
+        unsafe { self.0.send(path, failfast) };
+    }
+}
+
+impl<P: Personality> From<Fresh<P>> for Remap<P> {
+    fn from(fresh: Fresh<P>) -> Self {
+        fresh.0
     }
 }
 

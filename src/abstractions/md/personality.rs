@@ -164,17 +164,26 @@ impl<P: Personality> Adapter<P> {
         let array = unsafe { Array::<P>::of(mddev) };
         // SAFETY: By the second safety requirement.
         let bio = unsafe { Bio::from_raw(bio) };
+        match array.enter().or_else(|| Self::wait(array, bio.is_nowait())) {
+            Some((array, guard)) => P::make_request(array, bio, guard),
+            None => bio.end(Status::Again),
+        }
+        true
+    }
+
+    /// The array is quiesced: waits until it is open, unless the submitter forbids it.
+    #[cold]
+    #[inline(never)]
+    fn wait(array: &Counted<Array<P>>, nowait: bool) -> Option<(Ref<Array<P>>, Section)> {
+        if nowait {
+            return None;
+        }
         loop {
-            if let Some((array, guard)) = array.enter() {
-                P::make_request(array, bio, guard);
-                return true;
-            }
-            // Quiesced.
-            if bio.is_nowait() {
-                bio.end(Status::Again);
-                return true;
-            }
             array.wait_open();
+            let entered = array.enter();
+            if entered.is_some() {
+                return entered;
+            }
         }
     }
 

@@ -53,9 +53,13 @@ fn no_path_is_chosen_where_there_is_none() {
 struct Cpu(u32);
 
 impl Cpu {
-    fn sends(&mut self, choose: impl Fn(Cursor) -> Option<Choice>) -> usize {
+    fn sends(&mut self, slots: Slots, choose: impl Fn(Cursor) -> Option<Choice>) -> usize {
         self.0 = self.0.wrapping_add(1);
-        let choice = choose(Cursor::from_bits(self.0)).unwrap();
+        let cursor = Cursor::from_bits(self.0);
+        if let Some(slot) = cursor.stays(slots) {
+            return slot;
+        }
+        let choice = choose(cursor).unwrap();
         if let Some(cursor) = choice.moved {
             self.0 = cursor.bits();
         }
@@ -76,17 +80,17 @@ proptest! {
         let slots = Slots::from_bits(bits);
         let run = Policy::RUN as usize;
         let mut cpu = Cpu(start);
-        let mut last = cpu.sends(|cursor| round_robin(slots, cursor));
+        let mut last = cpu.sends(slots, |cursor| round_robin(slots, cursor));
         // To the end of the run that it is in.
         while cpu.0 % Policy::RUN != Policy::RUN - 1 {
-            last = cpu.sends(|cursor| round_robin(slots, cursor));
+            last = cpu.sends(slots, |cursor| round_robin(slots, cursor));
         }
         let mut turns = members(bits);
         let ended = turns.iter().position(|&slot| slot == last).unwrap();
         turns.rotate_left((ended + 1) % slots.len());
         for slot in turns.iter().chain(&turns) {
             for _ in 0..run {
-                prop_assert_eq!(*slot, cpu.sends(|cursor| round_robin(slots, cursor)));
+                prop_assert_eq!(*slot, cpu.sends(slots, |cursor| round_robin(slots, cursor)));
             }
         }
     }
@@ -110,7 +114,7 @@ proptest! {
         let slots = Slots::from_bits(bits);
         let least = members(bits).into_iter().map(|slot| depths[slot]).min().unwrap();
         let mut cpu = Cpu(start);
-        let mut sends = || cpu.sends(|cursor| queue_depth(slots, cursor, |slot| depths[slot]));
+        let mut sends = || cpu.sends(slots, |cursor| queue_depth(slots, cursor, |slot| depths[slot]));
         // Each other path is looked at once in a round.
         for _ in 0..(slots.len() as u32 + 1) * Policy::RECHECK {
             sends();
@@ -127,6 +131,7 @@ proptest! {
         prop_assume!(!slots.is_empty());
         for bits in [number, failed as u32 * Policy::RUN + 1] {
             let cursor = Cursor::from_bits(bits);
+            prop_assert_ne!(cursor.stays(slots), Some(failed));
             prop_assert_ne!(round_robin(slots, cursor).unwrap().slot, failed);
             prop_assert_ne!(queue_depth(slots, cursor, |_| 0).unwrap().slot, failed);
         }
@@ -143,7 +148,7 @@ proptest! {
             cpu.0 = cpu.0.wrapping_add(1);
         }
         for _ in 0..3 * slots.len() as u32 * Policy::RECHECK {
-            let slot = cpu.sends(|cursor| queue_depth(slots, cursor, |_| 7));
+            let slot = cpu.sends(slots, |cursor| queue_depth(slots, cursor, |_| 7));
             *counts.entry(slot).or_default() += 1;
         }
         prop_assert_eq!(counts.len(), slots.len());
@@ -158,7 +163,7 @@ proptest! {
         let mut depths = [0i32; 64];
         let mut in_flight = Vec::new();
         for end in ends {
-            let slot = cpu.sends(|cursor| queue_depth(slots, cursor, |slot| depths[slot]));
+            let slot = cpu.sends(slots, |cursor| queue_depth(slots, cursor, |slot| depths[slot]));
             depths[slot] += 1;
             in_flight.push(slot);
             if in_flight.len() > 64 {

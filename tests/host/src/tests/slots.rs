@@ -45,6 +45,18 @@ fn one_is_that_one_only() {
 }
 
 #[test]
+fn after_is_all_that_is_higher() {
+    for slot in 0..70 {
+        let higher = model(u64::MAX)
+            .into_iter()
+            .filter(|&other| other > slot)
+            .collect();
+        assert_eq!(Slots::below(64).after(slot), set(&higher), "{slot}");
+        assert_eq!(Slots::NONE.after(slot), Slots::NONE);
+    }
+}
+
+#[test]
 fn below_is_all_that_is_lower() {
     for count in 0..=64 {
         assert_eq!(Slots::below(count), set(&(0..count).collect()), "{count}");

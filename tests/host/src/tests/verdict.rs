@@ -7,7 +7,7 @@ use crate::{
     abstractions::bio::Status,
     multipath::{
         slots::Slots,
-        verdict::{failfast, verdict, History, Verdict},
+        verdict::{failfast, verdict, History, Mark, Verdict},
     },
 };
 use proptest::prelude::*;
@@ -154,6 +154,21 @@ fn failfast_unless_no_other_path_is_left() {
             );
         }
     }
+}
+
+/// Who completes it looks at the marks only.
+#[test]
+fn an_io_with_a_suspect_is_watched() {
+    let mut history = History::new(7);
+    assert!(history.is_unmarked());
+    history.failed_on(3, false);
+    assert!(history.is_unmarked());
+    history.mark(Mark::Counted, true);
+    assert!(history.is_marked_only(Mark::Counted) && !history.is_unmarked());
+    history.failed_on(4, true);
+    assert!(history.is_marked(Mark::Watched) && !history.is_marked_only(Mark::Counted));
+    history.mark(Mark::Counted, false);
+    assert!(history.is_marked_only(Mark::Watched) && !history.is_newer(7));
 }
 
 #[derive(Clone, Debug)]
