@@ -13,4 +13,5 @@ pub(crate) mod once;
 pub(crate) mod percpu;
 pub(crate) mod percpu_ref;
 pub(crate) mod rcu;
+pub(crate) mod release;
 pub(crate) mod trace;

@@ -79,44 +79,53 @@ mod abstractions;
 mod bindings;
 mod multipath;
 
-use abstractions::md::Registration;
+use abstractions::{
+    md::Registration,
+    release::{parameter, with_flag},
+};
 use kernel::prelude::*;
 use multipath::Multipath;
 
-module! {
-    type: Module,
-    name: "md_multipath",
-    authors: ["The md_multipath authors"],
-    description: "md multipath personality: several paths to one disk",
-    license: "GPL",
-    alias: ["md-level--4", "md-multipath", "md-personality-7", "multipath"],
-    params: {
-        no_path_timeout_ms: u32 {
-            default: 0,
-            description: "Default of new arrays: how long I/O waits for a path when none works, in ms (0: it fails at once)",
-        },
-        no_path_max_parked: u32 {
-            default: 4096,
-            description: "Default of new arrays: how many I/Os may wait for a path",
-        },
-        write_retry_hold_ms: u32 {
-            default: 0,
-            description: "Default of new arrays: how long a failed write waits before it goes down another path, in ms",
-        },
-        same_disk_check: bool {
-            default: true,
-            description: "Refuse paths that lead to another disk or have another size (default: yes)",
-        },
-    },
+/// Declares the module: `$flag` is the type of a parameter that is on or off, `$on` its value when on.
+macro_rules! declare {
+    ($flag:ident, $on:tt) => {
+        module! {
+            type: Module,
+            name: "md_multipath",
+            authors: ["The md_multipath authors"],
+            description: "md multipath personality: several paths to one disk",
+            license: "GPL",
+            alias: ["md-level--4", "md-multipath", "md-personality-7", "multipath"],
+            params: {
+                no_path_timeout_ms: u32 {
+                    default: 0,
+                    description: "Default of new arrays: how long I/O waits for a path when none works, in ms (0: it fails at once)",
+                },
+                no_path_max_parked: u32 {
+                    default: 4096,
+                    description: "Default of new arrays: how many I/Os may wait for a path",
+                },
+                write_retry_hold_ms: u32 {
+                    default: 0,
+                    description: "Default of new arrays: how long a failed write waits before it goes down another path, in ms",
+                },
+                same_disk_check: $flag {
+                    default: $on,
+                    description: "Refuse paths that lead to another disk or have another size (default: yes)",
+                },
+            },
+        }
+    };
 }
+with_flag!(declare);
 
 /// What the settings of a new array are: `no_path_timeout_ms`, `no_path_max_parked`,
 /// `write_retry_hold_ms`.
 fn defaults() -> [u32; 3] {
     [
-        module_parameters::no_path_timeout_ms.value(),
-        module_parameters::no_path_max_parked.value(),
-        module_parameters::write_retry_hold_ms.value(),
+        parameter(&module_parameters::no_path_timeout_ms),
+        parameter(&module_parameters::no_path_max_parked),
+        parameter(&module_parameters::write_retry_hold_ms),
     ]
 }
 

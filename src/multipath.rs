@@ -29,13 +29,14 @@ use crate::abstractions::{
     percpu::PerCpu,
     percpu_ref::{Counted, Ref},
     rcu::{Pointer, Section},
+    release::{flag, new_spinlock_irq, SpinLockIrq, SpinLockIrqGuard},
     trace,
 };
 use core::mem::MaybeUninit;
 use event::{Kind, Queue};
 use identity::{Difference, Extent, Identity, Known, Likeness};
 use kernel::{
-    fmt, new_mutex, new_spinlock_irq,
+    fmt, new_mutex,
     prelude::*,
     print::OnceLite,
     seq_file::SeqFile,
@@ -43,7 +44,7 @@ use kernel::{
     str::CStr,
     sync::{
         atomic::{ordering, Atomic},
-        rcu, Arc, Mutex, SpinLockIrq, SpinLockIrqGuard,
+        rcu, Arc, Mutex,
     },
     time::{delay::fsleep, Delta, Instant, Monotonic},
 };
@@ -760,7 +761,7 @@ impl Multipath {
 
     /// Whether paths that lead to another disk are refused.
     fn checks_disk() -> bool {
-        crate::module_parameters::same_disk_check.value()
+        flag(&crate::module_parameters::same_disk_check)
     }
 
     /// Learns from a path that was taken in. Gives the line to log, the first time that nothing

@@ -6,10 +6,8 @@
 //! kernel crate's [`Atomic`] calls a C function for each load, unless the kernel was built to inline
 //! them. What these functions do is what the C macros do.
 
-use kernel::sync::{
-    atomic::{Atomic, AtomicType},
-    barrier::{smp_mb, Full},
-};
+use super::release::smp_mb;
+use kernel::sync::atomic::{Atomic, AtomicType};
 
 /// An acquire load (C: `smp_load_acquire`).
 #[inline(always)]
@@ -21,7 +19,7 @@ pub(crate) fn load_acquire<T: AtomicType>(atomic: &Atomic<T>) -> T {
         core::sync::atomic::compiler_fence(core::sync::atomic::Ordering::Acquire);
     } else {
         // ORDERING: More than an acquire needs, but what every processor has.
-        smp_mb(Full);
+        smp_mb();
     }
     value
 }

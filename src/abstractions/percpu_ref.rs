@@ -18,6 +18,7 @@
 use super::{
     percpu::this_cpu,
     rcu::{Reader, Section},
+    release,
 };
 use crate::bindings;
 use core::{ops::Deref, ptr::NonNull};
@@ -28,7 +29,7 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{ordering, Atomic},
-        rcu, Completion, CondVar, Mutex,
+        Completion, CondVar, Mutex,
     },
     types::Opaque,
 };
@@ -180,7 +181,7 @@ impl<T: Idle> Inner<T> {
         // SAFETY: By invariant 4 `release` has returned from `complete_all`, so nobody completes
         // `idle`, and whoever waits for it holds the gate: access is exclusive. `Completion` is an
         // `Opaque`, so that it may be written to, and has no drop glue.
-        unsafe { pin_init::raw_init(idle, Completion::new()) };
+        unsafe { release::raw_init(idle, Completion::new()) };
         // SAFETY: By invariants 1 and 4 `count` is initialised, killed and zero.
         unsafe { bindings::percpu_ref_reinit(self.count.get()) };
         // INVARIANT: 2, as the count was just made alive.
@@ -285,7 +286,7 @@ impl<T: Idle> Counted<T> {
     pub(crate) fn try_drain(&self) -> bool {
         self.close();
         // The switch to one shared counter is an RCU callback, queued by whoever closed the object.
-        rcu::rcu_barrier();
+        release::rcu_barrier();
         // SAFETY: By the invariants of `Inner` the count is initialised.
         unsafe { bindings::percpu_ref_is_zero(self.inner().count.get()) }
     }

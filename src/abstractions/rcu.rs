@@ -5,7 +5,7 @@
 //! C header: `include/linux/rcupdate.h` (Linux 7.3). The kernel crate has the read-side guard and
 //! the grace period; this adds the pointer between them, and a guard that costs less.
 
-use super::once::load_acquire;
+use super::{once::load_acquire, release};
 use crate::bindings;
 use core::marker::PhantomData;
 use kernel::{
@@ -128,7 +128,7 @@ impl<T> Pointer<T> {
         // ORDERING: Release publishes the contents of the new value; see `dereference`.
         self.pointer.store(KBox::into_raw(new), ordering::Release);
         drop(writer);
-        rcu::synchronize_rcu();
+        release::synchronize_rcu();
         // SAFETY: By invariant 1 this was a box; it was replaced above, by this call alone, and by
         // the grace period no reader is left.
         drop(unsafe { KBox::from_raw(old) });

@@ -21,4 +21,5 @@
 #include "percpu.c"
 #include "preempt.c"
 #include "ratelimit.c"
+#include "spinlock.c"
 #include "trace.c"

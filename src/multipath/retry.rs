@@ -7,8 +7,11 @@ use super::{
     verdict::{History, Mark},
     Multipath,
 };
-use crate::abstractions::md::{List, Remap};
-use kernel::{new_spinlock_irq, prelude::*, sync::SpinLockIrq};
+use crate::abstractions::{
+    md::{List, Remap},
+    release::{new_spinlock_irq, SpinLockIrq},
+};
+use kernel::prelude::*;
 
 /// What the driver keeps of an I/O.
 #[derive(Clone, Copy)]

@@ -18,7 +18,7 @@ use super::{
     personality::Personality,
     rdev::Rdev,
 };
-use crate::bindings;
+use crate::{abstractions::release::set_functions, bindings};
 use core::{
     marker::PhantomData,
     mem::MaybeUninit,
@@ -209,8 +209,7 @@ impl<P: Personality> MemberEntry<P> {
         let mut attr: bindings::kobj_attribute = unsafe { MaybeUninit::zeroed().assume_init() };
         attr.attr.name = as_char_ptr_in_const_context(S::NAME);
         attr.attr.mode = 0o644;
-        attr.__bindgen_anon_1.show = Some(File::<P>::show::<S>);
-        attr.__bindgen_anon_2.store = Some(File::<P>::store::<S>);
+        set_functions(&mut attr, File::<P>::show::<S>, File::<P>::store::<S>);
         Self {
             attr,
             _personality: PhantomData,

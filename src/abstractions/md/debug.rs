@@ -12,15 +12,12 @@
 //! nothing fails.
 
 use super::{array::Array, personality::Personality};
-use crate::bindings;
-use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit, ptr};
-use kernel::{
-    ffi::c_int,
-    module::{this_module, ModuleMetadata},
-    prelude::*,
-    seq_file::SeqFile,
-    str::CStr,
+use crate::{
+    abstractions::release::{this_module, ModuleMetadata},
+    bindings,
 };
+use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit, ptr};
+use kernel::{ffi::c_int, prelude::*, seq_file::SeqFile, str::CStr};
 
 /// A file about an array of personality `P`, for root to read.
 pub(crate) trait DebugFile<P: Personality> {

@@ -35,6 +35,7 @@ use crate::{
         bio::{Bio, Status},
         percpu_ref::{Counted, Ref},
         rcu::Section,
+        release::{this_module, ModuleMetadata},
     },
     bindings,
 };
@@ -42,7 +43,6 @@ use core::{ffi::c_void, marker::PhantomData, mem::MaybeUninit, ptr::NonNull};
 use kernel::{
     error::{from_result, to_result},
     ffi::c_int,
-    module::{this_module, ModuleMetadata},
     prelude::*,
     seq_file::SeqFile,
     str::{as_char_ptr_in_const_context, CStr},

@@ -7,7 +7,7 @@
 //! md core's thread writes superblocks, and waits for them. What must not wait for that has a thread
 //! of its own.
 
-use crate::bindings;
+use crate::{abstractions::release::millis_ceil, bindings};
 use core::ptr;
 use kernel::{
     prelude::*,
@@ -100,7 +100,7 @@ pub(super) unsafe fn set_sleep(thread: *mut bindings::md_thread, limit: Option<D
     const DAY_MS: i64 = 86_400_000;
     let timeout = match limit {
         Some(limit) => {
-            let ms = limit.as_millis_ceil().clamp(1, DAY_MS);
+            let ms = millis_ceil(limit).clamp(1, DAY_MS);
             msecs_to_jiffies(ms as u32)
         }
         // What C calls `MAX_SCHEDULE_TIMEOUT`.
