@@ -36,7 +36,7 @@ build_linear() {
 	# shellcheck disable=SC2016 # for make
 	printf '%s\n' 'obj-m := linear.o' 'linear-y := md-linear.o' 'ccflags-y := -I$(srctree)/drivers/md' >"$dir/Kbuild"
 	step "md-linear" "$built/linear.log" "$repo/scripts/enter" --bind-rw "$dir" -- \
-		make --no-print-directory -C "$(tree_dir)" M="$dir" LOCALVERSION="$(local_version)" modules ||
+		make --no-print-directory -C "$(tree_dir)" M="$dir" LOCALVERSION="$(local_version "$(kernel_release)")" modules ||
 		die "md-linear does not build"
 	tree_entry >"$dir/tree"
 }

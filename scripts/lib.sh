@@ -8,6 +8,15 @@ self=${0##*/}
 repo=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 cache=${MD_MULTIPATH_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}}/md_multipath
 
+# The kernels that the module is made for, oldest first.
+# shellcheck disable=SC2034 # the callers read it
+kernel_series=(7.2 7.3)
+
+# Of the tool, of the packages and of what DKMS builds.
+project_version() {
+	sed -n 's/^version = "\(.*\)"$/\1/p' "$repo/tool/Cargo.toml"
+}
+
 die() {
 	printf '%s: %s\n' "$self" "$*" >&2
 	exit 1
@@ -42,6 +51,12 @@ check_path() {
 
 check_path "the repository's path" "$repo"
 check_path "the cache's path" "$cache"
+
+# put MODE FILE PLACE: installs FILE, below $DESTDIR where that is set.
+put() {
+	install -D -m "$1" "$2" "${DESTDIR:-}$3"
+	printf 'installed %s\n' "${DESTDIR:-}$3"
+}
 
 # The words of a plain data file: no comment lines, no blank lines.
 data() {
@@ -135,27 +150,61 @@ step() {
 # Keys of the cache entries.
 
 root_suites=(trixie trixie-updates trixie-backports trixie-security)
+# packages_in FILE: the packages it names, sorted.
+packages_in() {
+	data "$1" | tr -s '[:space:]' '\n' | LC_ALL=C sort -u
+}
+
 root_packages() {
-	data "$repo/scripts/root-packages" | tr -s '[:space:]' '\n' | LC_ALL=C sort -u
+	packages_in "$repo/scripts/root-packages"
+}
+
+# key_of PACKAGE...: of a root with these packages.
+key_of() {
+	printf '%s\n' "$@" "${root_suites[@]}" "recipe 1" | sha256sum | cut -c1-12
 }
 
 root_key() {
-	{
-		root_packages
-		printf '%s\n' "${root_suites[@]}" "recipe 1"
-	} | sha256sum | cut -c1-12
+	# shellcheck disable=SC2046 # into words
+	key_of $(root_packages)
 }
+
+# The root in which `make deb` makes packages.
+package_packages() {
+	packages_in "$repo/scripts/package-packages"
+}
+
+package_entry() {
+	# shellcheck disable=SC2046 # into words
+	printf 'package-%s' "$(key_of $(package_packages))"
+}
+
+# The system on which the test `package` installs them: the stock kernel, and in apt's cache those that it is
+# to be changed for.
+system_packages() {
+	packages_in "$repo/tests/package/system-packages"
+}
+
+system_entry() {
+	# shellcheck disable=SC2046 # into words
+	printf 'system-%s-%s' "$(key_of $(system_packages) "${other_kernels[@]}")" "$(kernel_release)"
+}
+
+# Kernels that the test `package` changes to: one more that the module is made for, and one that it is not.
+other_kernels=(7.2 6.12)
 
 root_entry() {
 	printf 'root-%s' "$(root_key)"
 }
 
+# What is asked for: a release, or a series such as 7.2; of the series of scripts/kernel-release, that release.
 wanted_release() {
-	if [ -n "${MD_MULTIPATH_KERNEL:-}" ]; then
-		printf '%s' "$MD_MULTIPATH_KERNEL"
-	else
-		data "$repo/scripts/kernel-release"
-	fi
+	local usual
+	usual=$(data "$repo/scripts/kernel-release")
+	case ${MD_MULTIPATH_KERNEL:-} in
+	'' | "${usual%%+*}" | "${usual%.*}") printf '%s' "$usual" ;;
+	*) printf '%s' "$MD_MULTIPATH_KERNEL" ;;
+	esac
 }
 
 # The release really used: what the archive offered when the kernel was fetched.
@@ -228,7 +277,7 @@ target() {
 		target_release=$(kernel_release)
 		target_tree=$(tree_dir)
 		target_key=$(tree_entry)
-		target_make=(LOCALVERSION="$(local_version)")
+		target_make=(LOCALVERSION="$(local_version "$target_release")")
 	else
 		target_tree=$(own_tree "$1")
 		target_release=$(cat "$target_tree/include/config/kernel.release")
@@ -250,11 +299,15 @@ tree_dir() {
 	printf '%s/%s/build' "$cache" "$(tree_entry)"
 }
 
-# `+deb13-amd64` of `7.3.4+deb13-amd64`.
+# local_version RELEASE: `+deb13-amd64` of `7.3.4+deb13-amd64`.
 local_version() {
-	local r
-	r=$(kernel_release)
-	printf '%s' "${r#"${r%%[!0-9.]*}"}"
+	printf '%s' "${1#"${1%%[!0-9.]*}"}"
+}
+
+# The source package of RELEASE's series, `linux-source-7.3` of `7.3.4+deb13-amd64`.
+source_package() {
+	local series=${1%%+*}
+	printf 'linux-source-%s' "${series%.*}"
 }
 
 # kernel_source DIR: the source of a build tree: itself, or what a build in a directory of its own names.
