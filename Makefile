@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install clean check tool doc rust-analyzer test demo bench profile bugreport help
+.PHONY: modules md-mod current install install-boot install-tool install-dkms deb clean check tool doc rust-analyzer test demo bench profile bugreport help
 
 ifneq ($(KDIR),)
 
@@ -57,6 +57,15 @@ endif
 install-boot:
 	@scripts/install-boot
 
+install-tool: tool
+	@scripts/install-tool
+
+install-dkms:
+	@scripts/install-dkms
+
+deb:
+	@scripts/build-deb
+
 clean:
 	rm -rf build
 
@@ -75,7 +84,7 @@ rust-analyzer:
 	@scripts/rust-analyzer
 
 test:
-	@tests/run $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
+	@$(if $(KERNELS),tests/kernels '$(KERNELS)',tests/run $(if $(KERNEL),--kernel '$(KERNEL)')) $(T)
 
 demo:
 	@scripts/demo
@@ -95,11 +104,15 @@ help:
 	@echo 'make md-mod [KDIR=…]   build md core with patches/, for arrays with superblocks'
 	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
+	@echo 'make install-tool      install mdmultipath, its manual pages and completions (DESTDIR=DIR: below DIR)'
+	@echo 'make install-dkms      install the modules'"'"' source for DKMS (DESTDIR=DIR: below DIR)'
+	@echo 'make deb               Debian packages of all of it, in build/deb'
 	@echo 'make tool              build mdmultipath, its manual page and completions, in build/tool'
 	@echo 'make doc               the documentation of all layers, in build/doc'
 	@echo 'make rust-analyzer     rust-project.json, for editors'
 	@echo 'make check             format, lints and rules'
-	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself)'
+	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself;'
+	@echo '                       KERNELS="7.2 7.3": on these, one after the other; T=package: the Debian packages)'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'
