@@ -86,7 +86,7 @@ impl Drop for PerCpu {
 ///
 /// Each CPU keeps its changes to itself, up to [`Gauge::BATCH`], and what is more in what all share. Ups
 /// and downs that cancel on a CPU never get there, so that no cache line is written by two. A reader
-/// misses a batch of each other CPU at most.
+/// misses a batch of each other CPU at most, or two while that one moves them.
 ///
 /// What a CPU keeps is in the highest bits of its number: the processor tells by itself when it wraps.
 pub(crate) struct Gauge {
