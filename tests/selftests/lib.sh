@@ -542,13 +542,13 @@ busy() {
 
 # Verified I/O in the background, until `io_end`, in a part of the device of its own.
 io_pids=()
-# io_begin NAME DEV [FIO-OPTION]...
+# io_begin NAME DEV [FIO-OPTION]...: of `io_file`, on a file system on DEV, where that is set.
 io_begin() {
 	local name=$1 dev=$2
 	shift 2
 	(
 		cd "$work"
-		exec fio --name="$name" --thread --filename="$dev" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
+		exec fio --name="$name" --thread --filename="${io_file:-$dev}" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
 			--bsrange=4k-32k --blockalign=4k --offset=64M --size=8M --rate_iops=150,150 \
 			--verify=crc32c --verify_backlog=16 --verify_fatal=1 --verify_state_save=0 \
 			--time_based --runtime=3600 --output-format=json --output="$work/fio-$name.json" \

@@ -1,0 +1,308 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Shared by the storms: a seed chooses what is done to two arrays over the same disk while verified I/O runs on
+# them. Sourced after lib.sh. SEED and EVENTS in the environment choose the storm; both are in the log, and each
+# event is in the kernel log before it happens:
+#
+#     scripts/vm OPTION... -- env SEED=4711 EVENTS=1000 tests/selftests/storm.sh
+#
+# A storm defines
+#
+#     name ARRAY N      the kernel's name of array ARRAY's path N, or nothing while it is gone
+#     fit ARRAY N       nothing is wrong with that path's device
+#     event KIND N ARRAY VALUE
+#                       what its own kinds do; status 1 if that cannot be done now. For other kinds it calls
+#                       `array_event`.
+#     before I N KIND VALUE
+#                       called before event I; may set `chosen` to another path
+#     after             called after each event
+#     whole N           ends all that is wrong with a path
+#     kinds             of events
+#     storm_state       the names of its variables
+#     safe              a path that is whole, where there has to be one
+# shellcheck disable=SC2034,SC2154 # for the tests; from lib.sh and from them
+
+arrays=(md0 md1)
+count=4
+safe=0
+declare -A happened
+
+# storm_begin EVENTS: how many there are by default.
+storm_begin() {
+	seed=${SEED:-$EPOCHSECONDS} events=${EVENTS:-$1}
+	diag "SEED=$seed EVENTS=$events"
+	RANDOM=$((seed % 32768))
+}
+
+# --- arrays ----------------------------------------------------------------------------------------
+
+member_dir() {
+	printf '/sys/block/%s/md/dev-%s' "$1" "$(name "$1" "$2")"
+}
+# member ARRAY N: what the array says of the path, in `state`: `in_sync`, `faulty`, …, or nothing.
+member() {
+	state=''
+	{ read -r state <"$(member_dir "$1" "$2")/state"; } 2>/dev/null || :
+}
+in_sync() {
+	local state
+	member "$1" "$2"
+	[[ $state == *in_sync* && $state != *faulty* ]]
+}
+# leaves ARRAY N: a path that failed is taken out. Succeeds when it is.
+leaves() {
+	local state
+	member "$1" "$2"
+	case $state in
+	'') return ;;
+	*faulty*) echo remove >"$(member_dir "$1" "$2")/state" || : ;;
+	esac 2>/dev/null
+	return 1
+}
+# joins ARRAY N: a path that failed is taken out and added again. Succeeds when it is in use.
+joins() {
+	local state
+	bury "$1"
+	member "$1" "$2"
+	case $state in
+	*faulty*) leaves "$1" "$2" || : ;;
+	'') mdadm --quiet "/dev/$1" --add "/dev/$(name "$1" "$2")" || : ;;
+	*in_sync*) return ;;
+	esac 2>/dev/null
+	return 1
+}
+# bury ARRAY: paths whose device is gone leave, as soon as they may.
+bury() {
+	local dir
+	for dir in "/sys/block/$1"/md/dev-*; do
+		[ ! -e "/sys/class/block/${dir##*/dev-}" ] || continue
+		echo faulty >"$dir/state" || :
+		echo remove >"$dir/state" || :
+	done 2>/dev/null
+}
+
+# --- events ----------------------------------------------------------------------------------------
+
+# What is done to an array and to its paths as it sees them. What cannot be done now is not done.
+array_event() {
+	local kind=$1 n=$2 array=$3 value=$4 sys=/sys/block/$3/md dev state
+	dev=$(name "$array" "$n")
+	case $kind in
+	fail) [ -n "$dev" ] && mdadm --quiet "/dev/$array" --fail "/dev/$dev" ;;
+	remove)
+		# For one that is in use mdadm tries hundreds of times.
+		member "$array" "$n"
+		[[ $state == *faulty* ]] && mdadm --quiet "/dev/$array" --remove "/dev/$dev"
+		;;
+	add)
+		fit "$array" "$n" && ! in_sync "$array" "$n" || return
+		leaves "$array" "$n" || leaves "$array" "$n" || return
+		mdadm --quiet "/dev/$array" --add "/dev/$dev"
+		;;
+	readd)
+		# mdadm never does that for this level.
+		fit "$array" "$n" && ! mdadm --quiet "/dev/$array" --re-add "/dev/$dev"
+		;;
+	slots) echo $((4 + value % 9)) >"$sys/raid_disks" ;;
+	policy)
+		local policies=(first round-robin queue-depth)
+		echo "${policies[value % 3]}" >"$sys/path_policy"
+		;;
+	priority) echo $((value % 5)) >"$sys/dev-$dev/multipath/priority" ;;
+	hold) echo $((value % 40)) >"$sys/write_retry_hold_ms" ;;
+	cpu) echo $((value % 2)) >/sys/devices/system/cpu/cpu1/online ;;
+	memory)
+		echo 3 >/proc/sys/vm/drop_caches
+		python3 -I -S -c '
+import sys
+taken = bytearray(int(sys.argv[1]) * 512)
+taken[::4096] = bytes((len(taken) + 4095) // 4096)' "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)"
+		;;
+	detail) mdadm --detail "/dev/$array" >/dev/null ;;
+	esac 2>/dev/null
+}
+
+# resize ARRAY KIB: md core refuses while a path is there that failed, or one that was added to an array without
+# superblocks, whose size it does not know.
+resize() {
+	local n dir
+	bury "$1"
+	for ((n = 0; n < count; n++)); do leaves "$1" "$n" || :; done
+	for dir in "/sys/block/$1"/md/dev-*; do echo 0 >"$dir/size" || :; done 2>/dev/null
+	mdadm --quiet --grow "/dev/$1" --size="$2" 2>/dev/null
+}
+
+# storm_note TEXT: into the kernel log, where it stands beside what it led to.
+storm_note() {
+	printf '<6>storm: %s\n' "$*" >/dev/kmsg
+}
+# storm_saw: the numbers for people.
+storm_saw() {
+	local kind line=''
+	# shellcheck source=/dev/null
+	. "$work/state"
+	for kind in "${!happened[@]}"; do line+=" $kind ${happened[$kind]}"; done
+	diag "events:$line"
+	diag "read and verified: $(bytes_read) MiB; errors while a path was whole: $wrong, while none was: $expected;" \
+		"waited for a path: $parked"
+}
+
+# done_to N KIND ARRAY VALUE: the event happens to path N; what needs a path in a certain state, to the next
+# one in it.
+done_to() {
+	local n=$1 kind=$2 i tries=1
+	case $kind in running | rescan | mend | remove | add | priority) tries=$count ;; esac
+	for ((i = 0; i < tries; i++)); do
+		! event "$kind" $(((n + i) % count)) "$3" "$4" || return 0
+	done
+	return 1
+}
+# The events, one after the other. All `kinds` come once before one comes again; where one is named twice, twice.
+storm() {
+	local i k kind array value chosen deck=()
+	happened=()
+	# Each claim has a shell of its own, which would choose anew.
+	RANDOM=$((seed % 32768))
+	for ((i = 0; i < events; i++)); do
+		[ "${#deck[@]}" -gt 0 ] || deck=("${kinds[@]}")
+		k=$((RANDOM % ${#deck[@]}))
+		kind=${deck[k]} chosen=$((RANDOM % count)) array=${arrays[RANDOM % 2]} value=$RANDOM
+		deck=("${deck[@]:0:k}" "${deck[@]:k+1}")
+		before "$i" "$chosen" "$kind" "$value"
+		storm_note "$i: $kind path $chosen $array $value"
+		! done_to "$chosen" "$kind" "$array" "$value" || happened[$kind]=$((${happened[$kind]:-0} + 1))
+		for k in "${io_pids[@]}"; do kill -0 "$k" || storm_fails "fio has ended"; done
+		after
+	done
+	echo 1 >/sys/devices/system/cpu/cpu1/online
+	storm_note "the end"
+	heal
+	# The shell of a claim ends with it.
+	declare -p happened "${storm_state[@]}" | sed 's/^declare /declare -g /' >"$work/state"
+}
+# storm_fails WHY: in the middle of it, with what there is to see.
+storm_fails() {
+	echo "$*"
+	cat /proc/mdstat /sys/kernel/debug/md_multipath/*/* /sys/block/{md*,sd*}/inflight
+	head -n 20 "$work"/fio-*.log
+	kill -CONT "${io_pids[@]}" || :
+	exit 1
+}
+# must CMD [ARG]...: what is waited for in the middle of a storm; else that is its end.
+must() {
+	wait_for "$@" || storm_fails "waited in vain: $*"
+}
+# Everything that is wrong with any path ends; the one that is whole comes last.
+heal() {
+	local i
+	for ((i = 1; i <= count; i++)); do whole $(((safe + i) % count)); done
+}
+# most_happened: what a state of things does not allow does not happen.
+most_happened() {
+	local kind sum=0
+	# shellcheck source=/dev/null
+	. "$work/state"
+	declare -p happened
+	for kind in "${!happened[@]}"; do sum=$((sum + ${happened[$kind]})); done
+	[ $((2 * sum)) -ge "$events" ]
+}
+all_in_sync() {
+	local n array
+	for array in "${arrays[@]}"; do
+		for ((n = 0; n < count; n++)); do in_sync "$array" "$n" || return; done
+	done
+}
+# The I/O has ended: none of it finds out any more that a path was dead.
+healed() {
+	# shellcheck source=/dev/null
+	. "$work/state"
+	heal
+	wait_for all_in_sync
+}
+
+# --- what became of the I/O ------------------------------------------------------------------------
+
+errors=/sys/kernel/tracing/instances/storm
+
+# From here on each I/O of an array that ends with an error is counted, but for read-ahead: as one of a time when
+# a path was whole, or when none was, as `errors_mark` says; and the I/Os that wait for a path.
+errors_begin() {
+	local array filter='' numbers
+	mkdir $errors
+	echo global >$errors/trace_clock
+	for array in "${arrays[@]}"; do
+		numbers=$(<"/sys/block/$array/dev")
+		filter+=" || dev == $((${numbers%:*} << 20 | ${numbers#*:}))"
+	done
+	echo "error != 0 && (${filter# || })" >$errors/events/block/block_bio_complete/filter
+	echo 1 >$errors/events/block/block_bio_complete/enable
+	echo 1 >$errors/events/md_multipath/md_multipath_park/enable
+	python3 -I -S -c '
+import re, sys
+down, wrong, expected, parked, first = False, 0, 0, 0, []
+for line in open(sys.argv[1]):
+    if "storm: end" in line: break
+    if "storm: down" in line: down = True
+    elif "storm: up" in line: down = False
+    elif "md_multipath_park:" in line: parked += 1
+    elif re.search("block_bio_complete: [0-9,]+ [A-Z]*A", line): pass
+    elif "LOST" not in line and down: expected += 1
+    else:
+        wrong += 1
+        if wrong <= 10: first.append(line)
+print(wrong, expected, parked)
+print(*first, sep="")' $errors/trace_pipe >"$work/errors" &
+	errors_pid=$!
+}
+# errors_mark up|down
+errors_mark() {
+	printf 'storm: %s\n' "$1" >$errors/trace_marker
+}
+errors_end() {
+	errors_mark end
+	wait "$errors_pid"
+	echo 0 >$errors/events/enable
+	rmdir $errors
+	read -r wrong expected parked <"$work/errors"
+}
+no_wrong_errors() {
+	cat "$work/errors"
+	[ "$wrong" -eq 0 ]
+}
+
+# job NAME ARRAY [FIO-OPTION]...
+jobs=()
+job() {
+	jobs+=("$1")
+	# Overlapping writes that are in flight together may be done in any order.
+	io_begin "$1" "/dev/$2" --randseed="$RANDOM" --serialize_overlap=1 --runtime=1000000 "${@:3}" || {
+		diag "$(<"$work/fio-$1.log")"
+		return 1
+	}
+}
+# fio_field NAME FILTER: what it says of the job.
+fio_field() {
+	sed -n '/^{/,$p' "$work/fio-$1.json" | jq -r ".jobs[0] | $2"
+}
+# In MiB.
+bytes_read() {
+	local name sum=0
+	for name in "${jobs[@]}"; do sum=$((sum + $(fio_field "$name" .read.io_bytes))); done
+	printf '%d' $((sum >> 20))
+}
+# data_right ERRORS: there was I/O, and each job read what it had written. It may remember an error of these,
+# `5|67`, with which it has gone on.
+data_right() {
+	local name fields
+	for name in "${jobs[@]}"; do
+		fields=$(fio_field "$name" '"\(.error) \(.total_err) \(.read.total_ios) \(.write.total_ios)"')
+		printf '%s: error, errors, reads, writes: %s\n' "$name" "$fields"
+		head -n 20 "$work/fio-$name.log"
+	done
+	for name in "${jobs[@]}"; do
+		fields=$(fio_field "$name" '"\(.error) \(.read.total_ios) \(.write.total_ios)"')
+		[[ $fields =~ ^(0|$1)\ [1-9][0-9]*\ [1-9] ]] || return
+		! grep -Eq 'verify:|verify failed' "$work/fio-$name.log" "$work/fio-$name.json" || return
+	done
+}
