@@ -610,6 +610,9 @@ leftovers() {
 	while read -r rest place _; do
 		case $place in "$mnt"*) echo "mount of $rest at $place" ;; esac
 	done </proc/self/mounts
+	while read -r place _; do
+		case $place in /*) echo "swap on $place" ;; esac
+	done </proc/swaps
 	for place in /sys/block/*/device/state; do
 		[ -e "$place" ] || continue
 		case $(<"$place") in running | live) ;; *) echo "disk ${place#/sys/block/} $(<"$place")" ;; esac
@@ -635,6 +638,8 @@ clean_once() {
 	for place in /sys/block/*/device/state; do
 		[ ! -e "$place" ] || [ "$(<"$place")" != offline ] || echo running >"$place" || :
 	done
+	# Its pages would go with what it is on.
+	swapoff --all || :
 	while read -r _ place _; do
 		case $place in "$mnt"*) umount "$place" || umount -l "$place" ;; esac
 	done </proc/self/mounts

@@ -1,0 +1,68 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# vm: --topology virtio-scsi --paths 2 --mem 512M
+# timeout: 1200
+#
+# Swap and dirty pages on the array while memory is short and paths come and go: what frees memory needs some
+# itself, and nothing waits for ever.
+. "${BASH_SOURCE[0]%/*}/lib.sh"
+selftest_begin 5
+
+# hungry BYTES: so much memory, page by page, and then looked at.
+hungry='
+size = int(sys.argv[1]) // 4096
+pages = buffer(size * 4096)
+def content(i): return b"%016d" % (i * 2654435761 % 10**16)
+for i in range(size): pages[i * 4096:i * 4096 + 16] = content(i)
+wrong = [i for i in range(size) if pages[i * 4096:i * 4096 + 16] != content(i)]
+print("wrong pages:", len(wrong))'
+
+swapped() {
+	local total free
+	total=$(awk '/^SwapTotal/ { print $2 }' /proc/meminfo)
+	free=$(awk '/^SwapFree/ { print $2 }' /proc/meminfo)
+	[ $((total - free)) -ge "$1" ]
+}
+come_and_go() {
+	local path
+	while kill -0 "$hungry_pid"; do
+		for path in /dev/path0 /dev/path1; do
+			scsi_state $path offline
+			goes_on $md
+			scsi_state $path running
+			if mdstat | grep -q " $(kname $path)\[[0-9]*\](F)"; then
+				remove $md $path
+				readd $md $path
+				all_up 2
+			fi
+		done
+		turns=$((turns + 1))
+	done
+	echo "$turns turns"
+	[ "$turns" -gt 0 ]
+}
+turns=0
+
+build $md /dev/path0 /dev/path1
+dm_over swap $md $((700 * 2048))
+dm_over dirty $md $((200 * 2048)) $((700 * 2048))
+udev_off
+mkswap --quiet /dev/mapper/swap
+swapon /dev/mapper/swap
+available=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
+io_begin dirty /dev/mapper/dirty --direct=0 --ioengine=psync --fsync=64 --size=64M --rate_iops=50,50
+py "$hungry" $((available * 1024 * 5 / 4)) >"$work/hungry" 2>&1 &
+hungry_pid=$!
+claim "more memory is used than there is: some of it is on the array" wait_for swapped 65536
+claim "… while paths go offline and come back" come_and_go
+ended() {
+	wait_for not kill -0 $hungry_pid
+	equal "wrong pages: 0" "$(<"$work/hungry")"
+}
+claim "… and all of it is as it was written" ended
+io_end
+claim "dirty pages beside it were written, and none lost" io_clean dirty
+claim "the swap is emptied again" swapoff /dev/mapper/swap
+dm_remove swap dirty
+stop $md
+udev_on
