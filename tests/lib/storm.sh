@@ -28,6 +28,19 @@ count=4
 safe=0
 declare -A happened
 
+# find_disk N [PART]...: `disk[N]` is what the host of path N has, with these partitions, under whatever name
+# it came.
+find_disk() {
+	local place dev parts=("${@:2}")
+	for place in "/sys/class/scsi_host/host${hosts[$1]}"/device/target*/*/block/*; do
+		dev=/dev/${place##*/}
+		present "$dev" "${parts[@]/#/$dev}" || continue
+		disk[$1]=${dev#/dev/}
+		return
+	done
+	return 1
+}
+
 # storm_begin EVENTS: how many there are by default.
 storm_begin() {
 	seed=${SEED:-4711} events=${EVENTS:-$1}

@@ -31,16 +31,6 @@ name() {
 fit() {
 	[ -z "${gone[$2]:-}${offline[$2]:-}${faulted[$2]:-}" ]
 }
-# find_disk N: with its partitions, under whatever name it came.
-find_disk() {
-	local place
-	for place in "/sys/class/scsi_host/host${hosts[$1]}"/device/target*/*/block/*; do
-		present "/dev/${place##*/}1" "/dev/${place##*/}2" || continue
-		disk[$1]=${place##*/}
-		return
-	done
-	return 1
-}
 fault_file() {
 	local place
 	place=$(readlink -f "/sys/block/${disk[$1]}/device")
@@ -60,7 +50,7 @@ mend() {
 rescan() {
 	[ -n "${gone[$1]:-}" ] || return
 	scsi_rescan "${hosts[$1]}"
-	must find_disk "$1"
+	must find_disk "$1" 1 2
 	gone[$1]='' offline[$1]='' faulted[$1]=''
 }
 running() {
@@ -183,7 +173,7 @@ scsi_debug add_host=$count dev_size_mb=64 num_parts=2 ndelay=20000
 # shellcheck disable=SC2154 # debug: from scsi_debug
 for ((n = 0; n < count; n++)); do
 	hosts+=("$(scsi_host "${debug[n]}")")
-	wait_for find_disk "$n"
+	wait_for find_disk "$n" 1 2
 done
 udev_off
 for array in "${arrays[@]}"; do

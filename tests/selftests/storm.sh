@@ -27,16 +27,6 @@ name() {
 fit() {
 	[ -z "${gone[$2]:-}${offline[$2]:-}${broken[$1$2]:-}${hung[$1$2]:-}" ]
 }
-# find_disk N: under whatever name it came.
-find_disk() {
-	local place
-	for place in "/sys/class/scsi_host/host${hosts[$1]}"/device/target*/*/block/*; do
-		[ -b "/dev/${place##*/}" ] || continue
-		disk[$1]=${place##*/}
-		return
-	done
-	return 1
-}
 table() {
 	printf '0 %d linear /dev/%s %d' "$half" "${disk[$2]}" $((${1#md} * half))
 }
