@@ -213,3 +213,107 @@ impl Drop for Counter {
         unsafe { bindings::free_percpu(self.numbers.as_ptr().cast()) };
     }
 }
+
+#[kunit_tests(md_multipath_percpu)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::{Arc, Completion},
+        workqueue,
+    };
+
+    const TASKS: usize = 8;
+    const EACH: usize = 3_000;
+
+    #[pin_data]
+    struct Race<T> {
+        subject: T,
+        running: Atomic<i32>,
+        #[pin]
+        over: Completion,
+    }
+
+    /// `TASKS` tasks do `what` with `subject` at the same time, on whatever CPUs; returns when all have.
+    fn race<T: Send + Sync + 'static>(subject: T, what: fn(&T)) -> Result<Arc<Race<T>>> {
+        let race = Arc::pin_init(
+            pin_init!(Race {
+                subject,
+                running: Atomic::new(TASKS as i32),
+                over <- Completion::new(),
+            }),
+            GFP_KERNEL,
+        )?;
+        for _ in 0..TASKS {
+            let race = race.clone();
+            workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
+                what(&race.subject);
+                // ORDERING: Full, so that the last one knows that all others are done.
+                if race.running.fetch_add(-1, ordering::Full) == 1 {
+                    race.over.complete_all();
+                }
+            })?;
+        }
+        race.over.wait_for_completion();
+        Ok(race)
+    }
+
+    #[test]
+    fn counter_counts_what_all_cpus_add() -> Result {
+        let race = race(Counter::new()?, |counter| {
+            for _ in 0..EACH {
+                counter.increment();
+            }
+        })?;
+        assert_eq!(race.subject.sum(), TASKS * EACH);
+        Ok(())
+    }
+
+    /// What a reader may be wrong by: what each CPU keeps, and one more batch if it is moving some.
+    fn about(gauge: &Gauge, number: usize) -> bool {
+        // SAFETY: A constant after boot.
+        let cpus = unsafe { bindings::nr_cpu_ids } as i32;
+        (gauge.read() - number as i32).abs() <= 2 * Gauge::BATCH * cpus
+    }
+
+    #[test]
+    fn gauge_follows_one_task() -> Result {
+        let gauge = Gauge::new()?;
+        for number in 1..=EACH {
+            gauge.up();
+            assert!(about(&gauge, number));
+        }
+        for number in (0..EACH).rev() {
+            gauge.down();
+            assert!(about(&gauge, number));
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gauge_loses_nothing_between_cpus() -> Result {
+        let race = race(Gauge::new()?, |gauge| {
+            for step in 0..EACH {
+                gauge.up();
+                if step % 3 == 2 {
+                    gauge.down();
+                }
+            }
+        })?;
+        assert!(about(&race.subject, TASKS * (EACH - EACH / 3)));
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_wrap_as_signed_ones() -> Result {
+        let numbers = PerCpu::new()?;
+        let _section = super::super::rcu::Section::enter();
+        assert_eq!(numbers.read(), 0);
+        assert!(!numbers.add_wraps::<{ i32::MAX }>());
+        assert!(numbers.add_wraps::<1>());
+        assert_eq!(numbers.read(), i32::MIN as u32);
+        assert!(numbers.add_wraps::<-1>());
+        numbers.write(7);
+        assert_eq!(numbers.add(5), 12);
+        Ok(())
+    }
+}

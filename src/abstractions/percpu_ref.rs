@@ -404,3 +404,160 @@ impl<T: Idle> Drop for Ref<T> {
         unsafe { bindings::percpu_ref_put(count) };
     }
 }
+
+#[kunit_tests(md_multipath_percpu_ref)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::Arc,
+        time::{delay::fsleep, Delta},
+        workqueue,
+    };
+
+    /// What has happened to a [`Subject`].
+    struct Log {
+        idle: Atomic<i32>,
+        dropped: Atomic<i32>,
+        released: Atomic<i32>,
+    }
+
+    struct Subject(Arc<Log>);
+
+    impl Idle for Subject {
+        fn idle(&self) {
+            self.0.idle.add(1, ordering::Relaxed);
+        }
+    }
+
+    impl Drop for Subject {
+        fn drop(&mut self) {
+            self.0.dropped.add(1, ordering::Relaxed);
+        }
+    }
+
+    fn subject() -> Result<(Counted<Subject>, Arc<Log>)> {
+        let log = Arc::new(
+            Log {
+                idle: Atomic::new(0),
+                dropped: Atomic::new(0),
+                released: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?;
+        Ok((Counted::new::<Error>(Ok(Subject(log.clone())))?, log))
+    }
+
+    fn get(counted: &Counted<Subject>) -> Option<Ref<Subject>> {
+        counted.get(&Section::enter())
+    }
+
+    fn read(number: &Atomic<i32>) -> i32 {
+        // ORDERING: What it is compared with is ordered by the count.
+        number.load(ordering::Relaxed)
+    }
+
+    #[test]
+    fn a_closed_object_gives_no_reference() -> Result {
+        let (counted, log) = subject()?;
+        let held = get(&counted).ok_or(EBUSY)?;
+        counted.close();
+        counted.close();
+        assert!(get(&counted).is_none());
+        assert!(counted.enter().is_none());
+        // One that is held still gives others.
+        let other = held.clone();
+        drop(held);
+        assert!(!counted.try_drain());
+        assert_eq!(read(&log.idle), 0);
+        drop(other);
+        assert!(counted.try_drain());
+        assert_eq!(read(&log.idle), 1);
+        drop(counted);
+        assert_eq!(read(&log.idle), 1);
+        assert_eq!(read(&log.dropped), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn a_drained_object_opens_again() -> Result {
+        let (counted, log) = subject()?;
+        for round in 1..=3 {
+            drop(get(&counted).ok_or(EBUSY)?);
+            counted.drain();
+            counted.drain();
+            assert!(get(&counted).is_none());
+            assert_eq!(read(&log.idle), round);
+            counted.reopen();
+            counted.reopen();
+            counted.wait_open();
+        }
+        let (held, section) = counted.enter().ok_or(EBUSY)?;
+        drop(section);
+        drop(held);
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_was_only_closed_stays_closed() -> Result {
+        let (counted, _) = subject()?;
+        counted.close();
+        counted.reopen();
+        assert!(get(&counted).is_none());
+        Ok(())
+    }
+
+    /// The references are let go by another task.
+    fn let_go_later(counted: &Counted<Subject>, log: &Arc<Log>) -> Result {
+        let held = get(counted).ok_or(EBUSY)?;
+        let log = log.clone();
+        workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
+            fsleep(Delta::from_millis(50));
+            log.released.add(1, ordering::Relaxed);
+            drop(held);
+        })?;
+        Ok(())
+    }
+
+    #[test]
+    fn drain_waits_for_the_last_reference() -> Result {
+        let (counted, log) = subject()?;
+        for round in 1..=3 {
+            let_go_later(&counted, &log)?;
+            let_go_later(&counted, &log)?;
+            counted.drain();
+            assert_eq!(read(&log.released), 2 * round);
+            assert_eq!(read(&log.idle), round);
+            counted.reopen();
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn so_does_dropping_the_object() -> Result {
+        let (counted, log) = subject()?;
+        let_go_later(&counted, &log)?;
+        drop(counted);
+        assert_eq!(read(&log.released), 1);
+        assert_eq!(read(&log.idle), 1);
+        assert_eq!(read(&log.dropped), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn what_c_keeps_comes_back_whole() -> Result {
+        let (counted, log) = subject()?;
+        let held = get(&counted).ok_or(EBUSY)?;
+        let raw = counted.into_raw();
+        {
+            // SAFETY: From `into_raw`; taken back below.
+            let borrowed = unsafe { Counted::<Subject>::borrow_raw(&raw) };
+            assert!(core::ptr::eq(&**borrowed, &*held));
+        }
+        drop(held);
+        assert_eq!(read(&log.dropped), 0);
+        // SAFETY: From `into_raw`, and taken back once.
+        drop(unsafe { Counted::<Subject>::from_raw(raw) });
+        assert_eq!(read(&log.dropped), 1);
+        Ok(())
+    }
+}

@@ -146,3 +146,107 @@ impl<T> PinnedDrop for Pointer<T> {
         drop(unsafe { KBox::from_raw(pointer) });
     }
 }
+
+#[kunit_tests(md_multipath_rcu)]
+mod tests {
+    use super::*;
+    use kernel::{
+        sync::{Arc, Completion},
+        time::{delay::udelay, Delta},
+        workqueue,
+    };
+
+    /// A number that counts how often one has been dropped.
+    struct Value(i32, Arc<Atomic<i32>>);
+
+    impl Drop for Value {
+        fn drop(&mut self) {
+            self.1.add(1, ordering::Relaxed);
+        }
+    }
+
+    #[pin_data]
+    struct Subject {
+        #[pin]
+        pointer: Pointer<Value>,
+        #[pin]
+        entered: Completion,
+        left: Atomic<i32>,
+    }
+
+    fn subject() -> Result<(Arc<Subject>, Arc<Atomic<i32>>)> {
+        let dropped = Arc::new(Atomic::new(0), GFP_KERNEL)?;
+        let value = KBox::new(Value(1, dropped.clone()), GFP_KERNEL)?;
+        let subject = Arc::pin_init(
+            pin_init!(Subject {
+                pointer <- Pointer::new(value),
+                entered <- Completion::new(),
+                left: Atomic::new(0),
+            }),
+            GFP_KERNEL,
+        )?;
+        Ok((subject, dropped))
+    }
+
+    fn increase(old: &Value) -> Result<KBox<Value>> {
+        Ok(KBox::new(Value(old.0 + 1, old.1.clone()), GFP_KERNEL)?)
+    }
+
+    #[test]
+    fn what_was_replaced_is_dropped_once() -> Result {
+        let (subject, dropped) = subject()?;
+        for round in 1..=3 {
+            assert_eq!(subject.pointer.dereference(&Section::enter()).0, round);
+            subject.pointer.update(increase)?;
+            assert_eq!(dropped.load(ordering::Relaxed), round);
+        }
+        drop(subject);
+        assert_eq!(dropped.load(ordering::Relaxed), 4);
+        Ok(())
+    }
+
+    #[test]
+    fn an_update_that_fails_changes_nothing() -> Result {
+        let (subject, dropped) = subject()?;
+        assert!(subject.pointer.update(|_| Err(EINVAL)).is_err());
+        assert_eq!(subject.pointer.dereference(&rcu::Guard::new()).0, 1);
+        assert_eq!(dropped.load(ordering::Relaxed), 0);
+        Ok(())
+    }
+
+    /// `Guard` is held by another task while this one updates: it sees the old value to its end.
+    fn waits_for<Guard: Reader + 'static>(enter: fn() -> Guard) -> Result {
+        let (subject, dropped) = subject()?;
+        let (reader, count) = (subject.clone(), dropped.clone());
+        workqueue::system_unbound().try_spawn(GFP_KERNEL, move || {
+            let guard = enter();
+            let seen = reader.pointer.dereference(&guard);
+            reader.entered.complete_all();
+            // Busily: the guards allow no sleep.
+            for _ in 0..20 {
+                udelay(Delta::from_millis(1));
+            }
+            if seen.0 == 1 && count.load(ordering::Relaxed) == 0 {
+                reader.left.store(1, ordering::Release);
+            } else {
+                reader.left.store(2, ordering::Release);
+            }
+            drop(guard);
+        })?;
+        subject.entered.wait_for_completion();
+        subject.pointer.update(increase)?;
+        assert_eq!(subject.left.load(ordering::Acquire), 1);
+        assert_eq!(dropped.load(ordering::Relaxed), 1);
+        Ok(())
+    }
+
+    #[test]
+    fn an_update_waits_for_a_reader() -> Result {
+        waits_for(rcu::Guard::new)
+    }
+
+    #[test]
+    fn an_update_waits_for_a_section() -> Result {
+        waits_for(Section::enter)
+    }
+}
