@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install install-boot install-tool install-dkms deb clean check tool doc rust-analyzer test soak demo bench profile bugreport help
+.PHONY: modules md-mod current install install-boot install-tool install-dkms deb clean check tool doc rust-analyzer test coverage soak demo bench profile bugreport help
 
 ifneq ($(KDIR),)
 
@@ -86,6 +86,9 @@ rust-analyzer:
 test:
 	@$(if $(KERNELS),tests/kernels '$(KERNELS)',tests/run $(if $(KERNEL),--kernel '$(KERNEL)')) $(T)
 
+coverage:
+	@tests/host/coverage $(if $(HTML),--html)
+
 soak:
 	@tests/soak $(if $(EVENTS),--events '$(EVENTS)') $(if $(SEED),--seed '$(SEED)') $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
@@ -116,6 +119,7 @@ help:
 	@echo 'make check             format, lints and rules'
 	@echo 'make test [T=NAME]     all tests, or one (KERNEL=debug: the selftests on a kernel that checks itself;'
 	@echo '                       KERNELS="7.2 7.3": on these, one after the other; T=package: the Debian packages)'
+	@echo 'make coverage          what the tests on the host run of the driver (HTML=1: line by line)'
 	@echo 'make soak [T=LANE]     long storms (EVENTS=10000 a lane, SEED=, KERNEL=stock)'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
