@@ -290,6 +290,11 @@ readd() {
 	wait_for mdadm --quiet "$1" --add "$2"
 }
 
+# parked [NAME]: I/O waits for a path.
+parked() {
+	awk '$1 == "parked" { seen = $2 > 0 } END { exit !seen }' "/sys/kernel/debug/md_multipath/${1:-md0}/settings"
+}
+
 module_uses() {
 	local count
 	count=$(</sys/module/md_multipath/refcnt)
@@ -582,6 +587,11 @@ io_clean() {
 	! grep -Eq 'verify:|verify failed|io_u error' "$work/fio-$1.log" "$work/fio-$1.json"
 }
 
+# longest NAME: the milliseconds that its slowest I/O took, as fio saw it.
+longest() {
+	sed -n '/^{/,$p' "$work/fio-$1.json" | jq '.jobs[0] | [.read, .write] | map(.clat_ns.max) | max / 1e6 | round'
+}
+
 # py CODE [ARG]...: Python, with `buffer(bytes, content)` and `direct(device)` as below.
 py() {
 	local code=$1
@@ -606,6 +616,10 @@ leftovers() {
 	for place in /sys/block/loop*/loop/backing_file; do [ ! -e "$place" ] || echo "loop device over $(<"$place")"; done
 	for place in scsi_debug null_blk mpdisk nbd; do
 		[ ! -e "/sys/module/$place" ] || echo "module $place"
+	done
+	for place in sch_netem sch_ingress; do
+		{ read -r rest <"/sys/module/$place/refcnt"; } 2>/dev/null || continue
+		[ "$rest" -eq 0 ] || echo "packets are lost: $place"
 	done
 	while read -r rest place _; do
 		case $place in "$mnt"*) echo "mount of $rest at $place" ;; esac
@@ -662,6 +676,12 @@ clean_once() {
 		[ ! -e /sys/class/nvme ] || echo 1 >/sys/bus/pci/rescan || :
 		settle || :
 	fi
+	for place in root clsact; do
+		[ ! -e /sys/module/sch_netem ] && [ ! -e /sys/module/sch_ingress ] || tc qdisc delete dev lo "$place" || :
+	done
+	for place in /sys/kernel/config/nvmet/ports/*/subsystems; do
+		[ ! -d "$place" ] || compgen -G "$place/*" >/dev/null || ln -s /sys/kernel/config/nvmet/subsystems/* "$place/" || :
+	done
 	for place in /sys/kernel/config/nullb/*/; do
 		[ ! -e "$place" ] || rmdir "$place" || :
 	done

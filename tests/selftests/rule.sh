@@ -86,16 +86,13 @@ all_leave() {
 	leave 0 1
 	dd if="$work/parked" of="$md" bs=4k seek=2000 oflag=direct conv=notrunc status=none &
 	writer=$!
-	wait_for more_parked
+	wait_for parked "$name"
 	back 1
 	wait "$writer"
 	back 0
 	is_up '[2/2] [UU]'
 	setting no_path_timeout_ms 0
 	holds "$work/parked" "$md" 2000
-}
-more_parked() {
-	awk '$1 == "parked" { seen = $2 > 0 } END { exit !seen }' "/sys/kernel/debug/md_multipath/$name/settings"
 }
 unused() {
 	leave 0 1
