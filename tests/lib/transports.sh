@@ -21,6 +21,16 @@ lose_none() {
 	tc qdisc delete dev lo root
 }
 
+# firewall N: what is sent to path N's portal is dropped, without a word.
+firewall() {
+	tc qdisc add dev lo clsact
+	tc filter add dev lo ingress protocol ip flower dst_ip "127.0.1.$1" action drop
+}
+
+firewall_off() {
+	tc qdisc delete dev lo clsact
+}
+
 # --- NVMe over TCP ---------------------------------------------------------------------------------
 
 readonly nvmet=/sys/kernel/config/nvmet
@@ -37,4 +47,16 @@ port_up() {
 # live N: path N's controller is connected.
 live() {
 	[ "$(<"/sys/class/nvme/nvme$1/state")" = live ]
+}
+
+# --- iSCSI -----------------------------------------------------------------------------------------
+
+# session N ACTION: `--login` or `--logout`.
+session() {
+	iscsiadm --mode node --targetname iqn.2026-11.guest:multipath-disk --portal "127.0.1.$1:3260" "$2"
+}
+
+# logged_in N: path N's session, and its disk takes I/O.
+logged_in() {
+	present "/dev/path$1" && [ "$(<"/sys/block/$(kname "/dev/path$1")/device/state")" = running ]
 }

@@ -674,6 +674,7 @@ clean_once() {
 	if [ "${#paths_at_start[@]}" -gt 0 ] && ! present "${paths_at_start[@]}"; then
 		for host in /sys/class/scsi_host/host*; do scsi_rescan "${host##*host}" || :; done
 		[ ! -e /sys/class/nvme ] || echo 1 >/sys/bus/pci/rescan || :
+		[ ! -e /sys/class/iscsi_transport/tcp ] || iscsiadm --mode node --login || :
 		settle || :
 	fi
 	for place in root clsact; do
