@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# What happens to networks and targets, on the topologies nvme-tcp and iscsi of scripts/vm: path N's portal is
-# 127.0.1.N there. Sourced after lib.sh.
+# What happens to networks, targets and adapters. On the topologies nvme-tcp and iscsi of scripts/vm path N's
+# portal is 127.0.1.N. Sourced after lib.sh.
+# shellcheck disable=SC2034,SC2154 # for the tests; from lib.sh
 
 # --- the network -----------------------------------------------------------------------------------
 
@@ -59,4 +60,52 @@ session() {
 # logged_in N: path N's session, and its disk takes I/O.
 logged_in() {
 	present "/dev/path$1" && [ "$(<"/sys/block/$(kname "/dev/path$1")/device/state")" = running ]
+}
+
+# --- the machine -----------------------------------------------------------------------------------
+
+# monitor COMMAND ARGUMENTS: has the machine do this, with arguments in JSON (scripts/vm --monitor). What qemu
+# says against it goes to standard output.
+monitor() {
+	local place port='' fd line id status=1
+	for place in /sys/class/virtio-ports/*; do
+		[ "$(<"$place/name")" != monitor ] || port=/dev/${place##*/}
+	done
+	id=$EPOCHREALTIME
+	exec {fd}<>"$port"
+	printf '{"execute": "qmp_capabilities"}\n{"execute": "%s", "arguments": %s, "id": "%s"}\n' "$1" "$2" "$id" >&"$fd"
+	# Greetings, events and other answers come as well.
+	while read -r -t "$patience" -u "$fd" line; do
+		[[ $line == *"\"$id\""* ]] || continue
+		[[ $line != *'"return"'* ]] || status=0
+		break
+	done
+	exec {fd}>&-
+	[ "$status" -eq 0 ] || printf '%s: %s\n' "$1" "${line:-no answer}"
+	return "$status"
+}
+
+# With the topology virtio-scsi, one path, and a root port `root-port`.
+
+# plug: one more adapter, behind which is the disk of /dev/path0: in `disk`; the adapter's place in `adapter`.
+# The number is 0x5000c500a1b2c3d4.
+plug() {
+	monitor device_add '{"driver": "virtio-scsi-pci", "id": "adapter", "bus": "root-port", "num_queues": 1}'
+	monitor device_add '{"driver": "scsi-hd", "bus": "adapter.0", "drive": "disk", "share-rw": true,
+		"serial": "multipath-disk", "wwn": 5764824129537754068}'
+	wait_for plugged
+	settle
+}
+
+plugged() {
+	local place
+	for place in /sys/bus/pci/devices/*/virtio*/host*/target*/*/block/sd*; do
+		disk=/dev/${place##*/} adapter=${place%%/virtio*}
+		[ ! -b "$disk" ] || [ "$disk" = "/dev/$(kname /dev/path0)" ] || return 0
+	done
+	return 1
+}
+
+unplug() {
+	monitor device_del '{"id": "adapter"}'
 }

@@ -67,6 +67,7 @@ claim "the path comes back, [2/2] [UU]" all_up 2
 claim "I/O goes on by it" goes_on /dev/path0
 io_end
 claim "no I/O saw an error, and all data are right" io_clean pulled
+diag "the slowest I/O took $(longest pulled) ms"
 claim "what was written before reads back from both paths" \
 	eval 'holds "$work/data" /dev/path0 0; holds "$work/data" /dev/path1 0'
 stop $md
