@@ -10,12 +10,6 @@ selftest_begin 15
 
 dir=/sys/kernel/debug/md_multipath/md0
 
-# cell SLOT COLUMN: of the table of paths, by the column's name.
-cell() {
-	awk -v slot="$1" -v column="$2" '
-		NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) at = i }
-		NR > 1 && $1 == slot { print $at }' $dir/paths
-}
 # cells SLOT COLUMN=VALUE...
 cells() {
 	local slot=$1 pair

@@ -285,6 +285,13 @@ slots() {
 	wait_for eval "echo $1 >/sys/block/md0/md/raid_disks"
 }
 
+# cell SLOT COLUMN: of the table of md0's paths in debugfs, by the column's name.
+cell() {
+	awk -v slot="$1" -v column="$2" '
+		NR == 1 { for (i = 1; i <= NF; i++) if ($i == column) at = i }
+		NR > 1 && $1 == slot { print $at }' /sys/kernel/debug/md_multipath/md0/paths
+}
+
 # readd MD DEV
 readd() {
 	wait_for mdadm --quiet "$1" --add "$2"
