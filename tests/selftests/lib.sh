@@ -397,6 +397,23 @@ scsi_debug_is() {
 	[ "${#debug[@]}" -eq "$1" ]
 }
 
+# break_path N: whatever goes to scsi_debug's disk N ends as on a broken transport, which is a path's fault and not
+# the disk's. 0xff: every command; 0x0f: DID_TRANSPORT_FAILFAST.
+break_path() {
+	inject "$1" "2 1 0xff 0x0f 0 0 0 0 0"
+}
+
+mend_path() {
+	# It may be whole already.
+	inject "$1" "- 2 0xff" || :
+}
+
+inject() {
+	local place
+	place=$(readlink -f "/sys/block/$(kname "${debug[$1]}")/device")
+	printf '%s\n' "$2" >"/sys/kernel/debug/scsi_debug/${place##*/}/error"
+}
+
 # --- null_blk --------------------------------------------------------------------------------------
 
 # null_disks NAME... [ATTRIBUTE=VALUE]...: disks /dev/NAME, which keep no data unless told to.

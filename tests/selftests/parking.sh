@@ -63,22 +63,8 @@ modprobe md_multipath
 
 # --- paths that fail on command ---
 
-# Two disks of scsi_debug over one store are the paths. break_path injects what a broken transport gives,
-# which is a path's fault and not the disk's.
+# Two disks of scsi_debug over one store are the paths.
 scsi_debug dev_size_mb=32
-declare -a errors
-for i in 0 1; do
-	name=$(readlink -f "/sys/block/$(kname "${debug[i]}")/device")
-	errors[i]=/sys/kernel/debug/scsi_debug/${name##*/}/error
-done
-# 0xff: every command; 0x0f: DID_TRANSPORT_FAILFAST.
-break_path() {
-	echo "2 1 0xff 0x0f 0 0 0 0 0" >"${errors[$1]}"
-}
-mend_path() {
-	# It may be whole already.
-	echo "- 2 0xff" >"${errors[$1]}" || :
-}
 both() {
 	"$1" 0
 	"$1" 1

@@ -117,15 +117,11 @@ stop $md
 # --- parked ---
 
 scsi_debug dev_size_mb=32
-errors=()
-for dev in "${debug[@]}"; do
-	name=$(readlink -f "/sys/block/$(kname "$dev")/device")
-	errors+=("/sys/kernel/debug/scsi_debug/${name##*/}/error")
-done
 build $md "${debug[@]}"
 echo 600000 >/sys/block/md0/md/no_path_timeout_ms
 settle
-for file in "${errors[@]}"; do echo "2 1 0xff 0x0f 0 0 0 0 0" >"$file"; done
+break_path 0
+break_path 1
 dd if=/dev/zero of=$md bs=4k count=1 oflag=direct status=none &
 writer=$!
 parked() {
@@ -134,7 +130,8 @@ parked() {
 claim "parked: status shows that I/O waits" wait_for parked
 claim "parked: check has status 2" status_is 2 "$tool" check
 claim "parked: … and says so" says "I/Os wait for one" "$tool" check
-for file in "${errors[@]}"; do echo "- 2 0xff" >"$file"; done
+mend_path 0
+mend_path 1
 wait "$writer"
 stop $md
 
