@@ -6,7 +6,7 @@
 # What makes no sense is refused with one line that says why, leaves nothing behind, and does not keep
 # the next command from working. What makes sense works.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 63
+selftest_begin 64
 
 build_it=(mdadm --build "$md" --level=multipath)
 
@@ -209,7 +209,22 @@ spare() {
 	remove $md "$twin"
 	all_up 2
 }
+# slot_taken: a spare cannot be put where another path is.
+slot_taken() {
+	local spare
+	mdadm --quiet $md --add "$twin"
+	spare=/sys/block/md0/md/dev-$(kname "$twin")
+	mark_log
+	refused "busy" bash -c "echo 1 >$spare/slot"
+	equal none "$(<"$spare/slot")"
+	absent "$spare/multipath"
+	all_up 2
+	mdstat | grep -E "$(kname "$twin")\[[0-9]+\]\(S\)"
+	not log_has "duplicate filename"
+	remove $md "$twin"
+}
 claim "one path more than slots is a spare, and steps in when another is removed" spare
+claim "sysfs: a slot that another path is in, for a spare: refused, and it stays a spare" slot_taken
 stop $md
 losetup --detach "$small" "$large" "$twin" "$third" "$coarse"
 rmmod null_blk
