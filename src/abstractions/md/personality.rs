@@ -344,7 +344,10 @@ impl<P: Personality> Adapter<P> {
             // SAFETY: By the safety requirement.
             let array = unsafe { Array::<P>::of(mddev) };
             // md core takes the slot that user space has asked for without a look at who is in it.
-            if member.slot().is_some_and(|slot| !array.members().is_free(slot)) {
+            if member
+                .slot()
+                .is_some_and(|slot| !array.members().is_free(slot))
+            {
                 return Err(EBUSY);
             }
             P::hot_add(array, this, member).or_else(|error| {
