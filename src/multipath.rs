@@ -379,7 +379,8 @@ impl Multipath {
         io.data_mut().history.mark(Mark::Counted, false);
         let member = path.member();
         let slot = path.slot();
-        let verdict = verdict::verdict(io.op(), status, member.rdev().is_live());
+        let live = member.rdev().is_live() && !member.rdev().is_offline();
+        let verdict = verdict::verdict(io.op(), status, live);
         trace::error(&io, slot, status);
         trace::verdict(&io, slot, status, verdict.name());
         path.counters().failed(verdict, status);

@@ -21,5 +21,6 @@
 #include "percpu.c"
 #include "preempt.c"
 #include "ratelimit.c"
+#include "scsi_device.c"
 #include "spinlock.c"
 #include "trace.c"

@@ -22,7 +22,7 @@ lose_none() {
 	tc qdisc delete dev lo root
 }
 
-# firewall N: what is sent to path N's portal is dropped, without a word.
+# firewall N: what is sent to path N's portal is dropped, without a word. 0/31: to the first two.
 firewall() {
 	tc qdisc add dev lo clsact
 	tc filter add dev lo ingress protocol ip flower dst_ip "127.0.1.$1" action drop

@@ -55,8 +55,7 @@ start=$SECONDS
 claim "offline: 420 reads, writes and flushes all end, with EIO" all_fail
 claim "offline: at most a few lines in the kernel log" few_lines $((SECONDS - start))
 claim "offline: the machine responds" responds
-# An I/O error on both paths blames neither; on one before the other, that one.
-claim "offline: a path is left in use" eval 'state | grep U'
+claim "offline: one path is failed, and the last stays in use" eval 'state | grep -F "[2/1]"'
 buffered() {
 	refused 'Input/output error' within 60 dd if="$work/data" of=$md bs=4k conv=notrunc,fsync status=none
 }

@@ -62,29 +62,22 @@ claim "firewall: the path comes back, [2/2] [UU]" all_up 2
 claim "firewall: I/O goes on by it" goes_on /dev/path1
 ended firewall
 
-# --- both sessions are logged out ------------------------------------------------------------------
+# --- both portals are firewalled -------------------------------------------------------------------
 
-# The last path's disk is gone for good: its session has another after the next login. The one that was failed
-# first makes place for it.
-both_come_back() {
-	wait_for logged_in 0
-	wait_for logged_in 1
-	remove $md failed
-	readd $md /dev/path0
-	wait_for eval 'mdadm --quiet $md --fail detached && mdadm --quiet $md --remove detached'
-	readd $md /dev/path1
-	all_up 2
-}
+# SCSI answers as for a bad sector then: by IOERR, from every path.
 echo 600000 >/sys/block/md0/md/no_path_timeout_ms
-io_begin both-sessions $md
-session 0 --logout
-session 1 --logout
-claim "both sessions: I/O waits for a path" wait_for parked
-session 0 --login
-session 1 --login
-claim "both sessions: the paths come back, [2/2] [UU]" both_come_back
-claim "both sessions: I/O goes on by them" eval 'goes_on /dev/path0; goes_on /dev/path1'
-ended "both sessions"
+io_begin both-portals $md
+firewall 0/31
+claim "both portals: I/O waits for a path" wait_for parked
+firewall_off
+for n in 0 1; do wait_for logged_in $n; done
+claim "both portals: I/O goes on" goes_on $md
+failed=0
+[ "$(state)" = '[2/1] [_U]' ] || failed=1
+remove $md /dev/path$failed
+readd $md /dev/path$failed
+claim "both portals: the path that was failed comes back, [2/2] [UU]" all_up 2
+ended "both portals"
 claim "what was written before reads back from both paths" \
 	eval 'holds "$work/before" /dev/path0 0; holds "$work/before" /dev/path1 0'
 stop $md

@@ -207,6 +207,15 @@ impl Rdev {
         unsafe { bindings::disk_live(disk) }
     }
 
+    /// Whether the device is a SCSI disk that was set offline, by hand or by its transport: it answers
+    /// all I/O with [`IoErr`](crate::abstractions::bio::Status::IoErr) then.
+    pub(crate) fn is_offline(&self) -> bool {
+        // SAFETY: The device of a bound rdev is open, and thereby valid.
+        let disk = unsafe { (*self.bdev()).bd_disk };
+        // SAFETY: A block device holds its disk.
+        unsafe { bindings::scsi_disk_is_offline(disk) }
+    }
+
     /// The name of the device, such as `sda1`.
     pub(crate) fn name(&self) -> Name {
         let mut name = Name { text: [0; 40] };
