@@ -13,7 +13,7 @@ passes() {
 	local suite=/sys/kernel/debug/kunit/$1 results=$work/$1
 	echo 1 >"$suite/run"
 	tee "$results" <"$suite/results"
-	! grep -E '^ *not ok |# SKIP' "$results"
+	not grep -E '^ *not ok |# SKIP' "$results"
 	grep -qE "^ok [0-9]+ $1\$" "$results"
 	grep -qE '^ +ok [0-9]+ ' "$results"
 }
