@@ -94,6 +94,8 @@ disks = sorted({os.path.basename(name) for name in os.listdir("/sys/block") if n
 #   read-only, and stops it under their I/O, which then follows a null pointer (md_handle_request: mddev->pers):
 #     mdadm --readonly /dev/md0; fio --name=r --filename=/dev/md0 --direct=1 --rw=randread &
 #     echo clear >/sys/block/md0/md/array_state
+#   And `clear` for an array that is just going takes a reference on what has none left (md_attr_store calls
+#   sysfs_break_active_protection before mddev_get): two of these at once.
 # - Writing to those of queue/ that are limits: queue_attr_store holds the lock of the limits and waits for all I/O,
 #   which waits for the array, which is suspended, as a path is being added, which waits for that lock
 #   (mddev_stack_new_rdev):
@@ -422,12 +424,13 @@ def stop(array):
 
 
 def clear(array):
-    """What was told something while it was being stopped (`raid_disks`, say) is not gone, but nobody can open it."""
-    state = f"/sys/block/{array}/md/array_state"
+    """What was told `raid_disks` while it was being stopped does not go, though nobody can open it any more. One that
+    is just going has none: see `LEFT_OUT`."""
+    base = f"/sys/block/{array}/md"
     try:
-        if get(state).strip() in (b"clear", b"inactive"):
-            put(state, "clear")
-    except OSError:
+        if get(f"{base}/array_state").strip() in (b"clear", b"inactive") and int(get(f"{base}/raid_disks").split()[0]):
+            put(f"{base}/array_state", "clear")
+    except (OSError, ValueError, IndexError):
         pass
 
 
