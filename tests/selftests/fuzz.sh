@@ -46,18 +46,23 @@ claim "$calls calls return, and the kernel does not complain" fuzz
 awk -F'\t' '{ sum[$1 FS $2] += $3 } END { for (kind in sum) print kind FS sum[kind] }' "$work/said" |
 	sort >"$work/kinds"
 
-# both_ways KIND...: each was taken and refused.
-both_ways() {
-	local kind
+# seen HOW KIND...: each, an extended regular expression, has been answered so.
+seen() {
+	local how=$1 kind
+	shift
 	for kind; do
-		grep "^$kind	" "$work/kinds" || :
-		grep -q "^$kind	taken" "$work/kinds"
-		grep -q "^$kind	refused" "$work/kinds"
+		grep -E "^($kind)	$how" "$work/kinds"
 	done
 }
-claim "each setting and each of md's main ioctls has taken some and refused some" both_ways path_policy \
-	no_path_timeout_ms no_path_max_parked write_retry_hold_ms priority raid_disks ADD_NEW_DISK HOT_ADD_DISK \
-	HOT_REMOVE_DISK SET_DISK_FAULTY STOP_ARRAY STOP_ARRAY_RO
+ioctls=(ADD_NEW_DISK HOT_ADD_DISK HOT_REMOVE_DISK SET_DISK_FAULTY STOP_ARRAY STOP_ARRAY_RO)
+both_ways() {
+	local how settings=(path_policy no_path_timeout_ms no_path_max_parked write_retry_hold_ms priority raid_disks)
+	cat "$work/kinds"
+	# What becomes of an ioctl depends on what the other tasks have just done.
+	seen '' "${ioctls[@]}"
+	for how in taken refused; do seen $how "${settings[@]}" "$(IFS='|' && echo "${ioctls[*]}")"; done
+}
+claim "each setting, and md's main ioctls, have taken some and refused some" both_ways
 sum() {
 	awk -F'\t' -v what="$1" '$2 == what { sum += $3 } END { print sum + 0 }' "$work/kinds"
 }
