@@ -130,4 +130,5 @@ newer() {
 }
 claim "with a hold: a newer write stays" newer
 stop $md
-rmmod nbd
+# udev may still look at it.
+wait_for rmmod nbd
