@@ -5,6 +5,13 @@
 # portal is 127.0.1.N. Sourced after lib.sh.
 # shellcheck disable=SC2034,SC2154 # for the tests; from lib.sh
 
+# ended NAME: the I/O that was begun by this name, with `-` for each space, and what it waited for. A claim.
+ended() {
+	io_end
+	claim "$1: no I/O saw an error, and all data are right" io_clean "${1// /-}"
+	diag "$1: the slowest I/O took $(longest "${1// /-}") ms"
+}
+
 # --- the network -----------------------------------------------------------------------------------
 
 # lose PERCENT N: so many of the packets from and to path N's portal are lost. One portal at a time.

@@ -23,13 +23,6 @@ echo round-robin >/sys/block/md0/md/path_policy
 claim "the two sessions lead to one disk, and the driver sees that" one_unit
 write_at $md 0 256 "$work/before"
 
-# ended NAME: the I/O, and what it waited for.
-ended() {
-	io_end
-	claim "$1: no I/O saw an error, and all data are right" io_clean "${1// /-}"
-	diag "$1: the slowest I/O took $(longest "${1// /-}") ms"
-}
-
 # --- a session is logged out -----------------------------------------------------------------------
 
 mark_log

@@ -30,12 +30,6 @@ comes_back() {
 	readd $md "/dev/path$1"
 	all_up 2
 }
-# ended NAME: the I/O, and what it waited for.
-ended() {
-	io_end
-	claim "$1: no I/O saw an error, and all data are right" io_clean "${1// /-}"
-	diag "$1: the slowest I/O took $(longest "${1// /-}") ms"
-}
 
 # --- the target closes the port --------------------------------------------------------------------
 
