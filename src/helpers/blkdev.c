@@ -17,6 +17,11 @@ int md_multipath_helper_bdev_name(struct block_device *bdev, char *buf, size_t l
 	return scnprintf(buf, len, "%pg", bdev);
 }
 
+bool md_multipath_helper_disk_dead(struct gendisk *disk)
+{
+	return test_bit(GD_DEAD, &disk->state);
+}
+
 bool md_multipath_helper_disk_live(struct gendisk *disk)
 {
 	return disk_live(disk);

@@ -199,12 +199,16 @@ impl Rdev {
         unsafe { bindings::bdev_is_zoned(self.bdev()) }
     }
 
-    /// Whether the device is still there.
+    /// Whether the device is still there. A driver may say that it is dead some time before it takes it
+    /// away (`blk_mark_disk_dead`); what is submitted from then on ends with
+    /// [`IoErr`](crate::abstractions::bio::Status::IoErr).
     pub(crate) fn is_live(&self) -> bool {
         // SAFETY: The device of a bound rdev is open, and thereby valid.
         let disk = unsafe { (*self.bdev()).bd_disk };
         // SAFETY: A block device holds its disk.
-        unsafe { bindings::disk_live(disk) }
+        let live = unsafe { bindings::disk_live(disk) };
+        // SAFETY: As above.
+        live && !unsafe { bindings::disk_dead(disk) }
     }
 
     /// Whether the device is a SCSI disk that was set offline, by hand or by its transport: it answers
