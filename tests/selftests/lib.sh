@@ -687,8 +687,10 @@ clean_once() {
 		dmsetup --noudevsync remove "$name" || :
 	done
 	for place in /sys/block/md*; do
-		# What waits for a path would keep it from stopping.
-		[ ! -e "$place/md/no_path_timeout_ms" ] || echo 0 >"$place/md/no_path_timeout_ms" || :
+		# What waits for a path would keep it from stopping, and what waits for a range that is suspended.
+		for name in no_path_timeout_ms suspend_hi; do
+			[ ! -e "$place/md/$name" ] || echo 0 >"$place/md/$name" || :
+		done
 		[ ! -e "$place" ] || mdadm --quiet --stop "/dev/${place##*/}" || :
 	done
 	for place in /sys/block/loop*/loop; do

@@ -6,7 +6,7 @@
 # md core without the series, as stock kernels have it: what works, and what the log says to who has an
 # array with a superblock.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 19
+selftest_begin 20
 
 pattern "$work/data" 16
 
@@ -26,9 +26,16 @@ built() {
 	all_up 2
 	stop $md
 }
+nothing_to_suspend() {
+	build $md /dev/path0 /dev/path1
+	absent /sys/block/md0/md/suspend_lo
+	absent /sys/block/md0/md/suspend_hi
+	stop $md
+}
 mark_log
 claim "--build works" built
 claim "and nothing is said about superblocks" not log_has superblock
+claim "no range of the array can be suspended" nothing_to_suspend
 
 # Roles and numbers are md core's matter: whichever path's superblock is on the disk has to do.
 whole() {
