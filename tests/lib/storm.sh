@@ -152,11 +152,15 @@ storm_note() {
 }
 # storm_saw: the numbers for people.
 storm_saw() {
-	local kind line=''
+	local kind kinds sum=0 line=''
 	# shellcheck source=/dev/null
 	. "$work/state"
-	for kind in "${!happened[@]}"; do line+=" $kind ${happened[$kind]}"; done
-	diag "events:$line"
+	mapfile -t kinds < <(printf '%s\n' "${!happened[@]}" | sort)
+	for kind in "${kinds[@]}"; do
+		line+=" $kind ${happened[$kind]}"
+		sum=$((sum + ${happened[$kind]}))
+	done
+	diag "events: $sum of $events:$line"
 	diag "read and verified: $(bytes_read) MiB; errors while a path was whole: $wrong, while none was: $expected;" \
 		"waited for a path: $parked"
 }
