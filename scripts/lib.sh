@@ -323,6 +323,19 @@ kernel_source() {
 	fi
 }
 
+# apply_patches DIR WHAT PATCH...: to the source in DIR, without fuzz; WHAT ends the message if one does not fit.
+apply_patches() {
+	local dir=$1 what=$2 patch said number
+	shift 2
+	for patch; do
+		said=$(patch --directory="$dir" --strip=1 --fuzz=0 --forward --no-backup-if-mismatch \
+			--reject-file=- --input="$patch" 2>&1) && continue
+		printf '%s\n' "$said" >&2
+		number=$(sed -n 's/^Hunk #\([0-9]*\) \(FAILED\|ignored\).*/\1/p' <<<"$said" | head -n 1)
+		die "${patch#"$repo/"}${number:+, hunk $number,} does not apply to $what"
+	done
+}
+
 # How this process gets the powers of root that mounting and chroot need; sets `become`.
 # Root needs nothing. An ordinary user needs a user namespace with a range of ids.
 # shellcheck disable=SC2034 # the caller reads it
