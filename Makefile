@@ -12,7 +12,7 @@ kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
 
-.PHONY: modules md-mod current install install-boot install-tool install-dkms deb clean check tool doc rust-analyzer test coverage soak demo bench profile bugreport help
+.PHONY: modules md-mod current install install-boot install-tool install-dkms mdadm install-mdadm deb clean check tool doc rust-analyzer test coverage soak demo bench profile bugreport help
 
 ifneq ($(KDIR),)
 
@@ -63,6 +63,13 @@ install-tool: tool
 install-dkms:
 	@scripts/install-dkms
 
+mdadm:
+	@scripts/build-mdadm
+	@echo 'built build/patched-mdadm/mdadm'
+
+install-mdadm: mdadm
+	@scripts/install-mdadm
+
 deb:
 	@scripts/build-deb
 
@@ -112,6 +119,8 @@ help:
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
 	@echo 'make install-tool      install mdmultipath, its manual pages and completions (DESTDIR=DIR: below DIR)'
 	@echo 'make install-dkms      install the modules'"'"' source for DKMS (DESTDIR=DIR: below DIR)'
+	@echo 'make mdadm             build mdadm with patches/mdadm, in build/patched-mdadm'
+	@echo 'make install-mdadm     install it, below /usr/local (DESTDIR=DIR: below DIR)'
 	@echo 'make deb               Debian packages of all of it, in build/deb'
 	@echo 'make tool              build mdmultipath, its manual page and completions, in build/tool'
 	@echo 'make doc               the documentation of all layers, in build/doc'

@@ -254,6 +254,21 @@ mdadm_entry() {
 	)"
 }
 
+# The upstream version of the build root's mdadm, such as 4.4.
+mdadm_version() {
+	sed -n '/^Package: mdadm$/,/^$/s/^Version: \(.*\)-[^-]*$/\1/p' "$(root_dir)/var/lib/dpkg/status" 2>/dev/null
+}
+
+# Its source, and what scripts/build-mdadm makes of it.
+mdadm_source_entry() {
+	printf 'mdadm-source-%s' "$(mdadm_version)"
+}
+
+mdadm_patched_entry() {
+	printf 'mdadm-patched-%s-%s-%s' "$(mdadm_version)" "$(root_key)" \
+		"$(cat "$repo"/patches/mdadm/*.patch "$repo/scripts/build-mdadm" | sha256sum | cut -c1-12)"
+}
+
 # A kernel built here, of scripts/NAME.config: `debug`.
 own_entry() {
 	printf '%s-%s-%s-%s' "$1" "$(root_key)" \
