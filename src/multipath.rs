@@ -335,6 +335,7 @@ impl Multipath {
     #[cold]
     fn succeeded(io: Remap<Self>, path: Ref<Path>) -> Remap<Self> {
         Self::uncount(&io, &path);
+        let own = path.own();
         drop(path);
         if !io.data().history.is_marked(Mark::Watched) {
             return io;
@@ -344,7 +345,8 @@ impl Multipath {
             history, parked, ..
         } = io.data();
         Self::ended(array, parked.ticket);
-        for slot in history.suspects().iter() {
+        // What this path said before has passed.
+        for slot in history.suspects().without(own).iter() {
             let path = {
                 let guard = rcu::read_lock();
                 let path = array.paths.dereference(&guard).get(slot);
@@ -425,6 +427,7 @@ impl Multipath {
                     let failfast = verdict::failfast(untried(), path.own());
                     trace::retry(&io, path.slot());
                     path.counters().retried();
+                    io.data_mut().history.mark(Mark::Patient, !failfast);
                     array.count(&path, io.data_mut());
                     return io.submit(path, failfast);
                 }
@@ -440,7 +443,7 @@ impl Multipath {
     ///
     /// # Errors
     ///
-    /// Gives it back if there is another by now.
+    /// Gives it back if there is another by now, or one of them is to be tried again.
     fn exhausted(
         array: &Array<Self>,
         mut io: Remap<Self>,
@@ -457,10 +460,21 @@ impl Multipath {
         if others && !state.closed {
             return Err(io);
         }
-        if io.data().history.exhausted(usable) == Exhausted::Answer {
-            drop(state);
-            Self::answer(io, status);
-            return Ok(());
+        match io.data().history.exhausted(usable) {
+            Exhausted::NoPath => {}
+            Exhausted::Hasty(slots) if !state.closed => {
+                let guard = rcu::read_lock();
+                let best = array.paths.dereference(&guard).highest(slots);
+                if let Some(slot) = best.first() {
+                    io.data_mut().history.try_again(slot);
+                }
+                return Err(io);
+            }
+            Exhausted::Answer | Exhausted::Hasty(_) => {
+                drop(state);
+                Self::answer(io, status);
+                return Ok(());
+            }
         }
         let was_open = state.parking.is_open();
         let parked = if state.closed || io.op().nowait {
@@ -990,9 +1004,9 @@ impl Personality for Multipath {
             return Self::failed(io, path, status);
         }
         let history = &io.data().history;
-        if history.is_unmarked() {
+        if history.is_plain() {
             drop(path);
-        } else if history.is_marked_only(Mark::Counted) {
+        } else if history.is_counted_only() {
             path.in_flight().down();
             drop(path);
         } else {
@@ -1152,6 +1166,7 @@ impl Personality for Multipath {
         if let Some(doubt) = Self::learn(&mut array.disk.lock(), &identity, likeness) {
             log!(Warning, array, "{} {}", rdev.name(), doubt);
         }
+        array.paths.dereference(&rcu::read_lock()).keep_up(number);
         // ORDERING: Release: the number is given out when the path is in the table, and before I/O
         // can be sent to it; see `retry` and `make_request`.
         array.newest.store(number, ordering::Release);

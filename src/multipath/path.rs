@@ -6,6 +6,7 @@ use super::{
     counters::Counters,
     policy,
     slots::{self, Slots},
+    verdict::History,
 };
 use crate::abstractions::{
     md::{self, Flag, Member},
@@ -29,8 +30,8 @@ pub(crate) struct Path {
     member: Member,
     /// The set of its slot.
     own: Slots,
-    /// Its number; see [`History`](super::verdict::History).
-    number: u32,
+    /// Its number; see [`History`]. Changed under `reconfig_mutex`.
+    number: Atomic<u32>,
     /// I/O takes the paths of the highest priority. Changed under the array's `state`.
     priority: Atomic<i32>,
     /// The I/Os in flight on it that were sent under a policy that looks at this.
@@ -49,7 +50,7 @@ impl Path {
             priority: Atomic::new(priority),
             own: Slots::one(member.slot()),
             member,
-            number,
+            number: Atomic::new(number),
             in_flight: Gauge::new()?,
             counters: Counters::new()?,
         })?;
@@ -67,7 +68,7 @@ impl Path {
     }
 
     pub(crate) fn number(&self) -> u32 {
-        self.number
+        load_relaxed(&self.number)
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -191,6 +192,15 @@ impl Table {
             taken = taken.with(Slots::one(path.slot()));
         }
         taken
+    }
+
+    /// A path gets the number `newest`: none stays too far behind.
+    pub(crate) fn keep_up(&self, newest: u32) {
+        for path in self.slots.iter().flatten() {
+            let number = History::kept_up(path.number(), newest);
+            // ORDERING: Whoever reads it meanwhile may take either.
+            path.number.store(number, ordering::Relaxed);
+        }
     }
 
     /// Closes all paths, so that dropping the table waits for all of them at once.

@@ -63,8 +63,11 @@ pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
 /// What it means that an I/O has no path left to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exhausted {
-    /// A path that is still in use has failed it as well, and may be right: it is the disk's answer.
+    /// A path that is still in use has failed it as well, and took its time: it is the disk's answer.
     Answer,
+    /// The paths in these slots are in use and have failed it as well, but what they said may pass. One
+    /// of them is to [take its time](History::try_again).
+    Hasty(Slots),
     /// No path that is left works.
     NoPath,
 }
@@ -75,15 +78,21 @@ pub(crate) enum Exhausted {
 pub(crate) enum Mark {
     /// The path that it is on counts it as in flight.
     Counted = 1,
-    /// It has started over after it was held; see [`History::renew`].
-    Renewed = 2,
     /// Something depends on how it ends: what it failed on before, or those that wait behind it.
-    Watched = 4,
+    Watched = 2,
+    /// It has started over after it was held; see [`History::renew`].
+    Renewed = 4,
+    /// The path that it is on takes its time: it is a retry that was not told to fail fast, and lower
+    /// layers do not merge it with what was.
+    Patient = 8,
+    /// A path that took its time has failed it, and may be right.
+    Answered = 16,
 }
 
 impl Mark {
-    const BITS: u32 = 8;
-    const ALL: u32 = (1 << Self::BITS) - 1;
+    /// Those that count when the I/O succeeds.
+    const ON_SUCCESS: u32 = Self::Counted as u32 | Self::Watched as u32;
+    const BITS: u32 = 5;
 }
 
 /// What an I/O remembers of the paths it failed on.
@@ -95,33 +104,61 @@ impl Mark {
 pub(crate) struct History {
     tried: Slots,
     suspects: Slots,
-    /// `known`, without its highest byte, and a bit for each [`Mark`] below it. Every byte here is one
-    /// of each I/O in flight.
+    /// From the lowest bit: one for each [`Mark`]; the slot of the path that has
+    /// [answered](Mark::Answered); `known`, without its highest bits. Every byte here is one of each I/O
+    /// in flight.
     word: u32,
     /// Since when it has waited for its retry, if it is one that has to.
     pub(crate) held_at: Ms,
 }
 
 impl History {
+    const SLOT_BITS: u32 = (Slots::MAX - 1).ilog2() + 1;
+    const KNOWN_SHIFT: u32 = Mark::BITS + Self::SLOT_BITS;
+    const BELOW_KNOWN: u32 = (1 << Self::KNOWN_SHIFT) - 1;
+    /// So far the number of a path may be behind the highest. What is twice as far behind would be newer.
+    const REACH: u32 = 1 << (u32::BITS - Self::KNOWN_SHIFT - 2);
+
     /// The history of a new I/O. `known` is read after the I/O's first path was picked.
     #[inline]
     pub(crate) const fn new(known: u32) -> Self {
         Self {
             tried: Slots::NONE,
             suspects: Slots::NONE,
-            word: known << Mark::BITS,
+            word: known << Self::KNOWN_SHIFT,
             held_at: 0,
         }
     }
 
     /// The I/O failed on the path in `slot`. If the path is a `suspect`, success on another will
-    /// convict it.
+    /// convict it; and if it took its time, what it said may be the disk's answer.
     pub(crate) const fn failed_on(&mut self, slot: usize, suspect: bool) {
         self.tried = self.tried.with(Slots::one(slot));
+        self.suspects = self.suspects.without(Slots::one(slot));
         if suspect {
             self.suspects = self.suspects.with(Slots::one(slot));
             self.mark(Mark::Watched, true);
+            if self.is_marked(Mark::Patient) {
+                let others = self.word & !(Self::BELOW_KNOWN >> Mark::BITS << Mark::BITS);
+                self.word = others | (slot as u32) << Mark::BITS;
+                self.mark(Mark::Answered, true);
+            }
         }
+    }
+
+    /// The path that has said, taking its time, what may be the disk's answer.
+    const fn answered(&self) -> Slots {
+        if self.is_marked(Mark::Answered) {
+            Slots::one(((self.word & Self::BELOW_KNOWN) >> Mark::BITS) as usize)
+        } else {
+            Slots::NONE
+        }
+    }
+
+    /// The path in `slot`, a suspect, is to be tried once more. As no other is left to try, it takes its
+    /// time; if another comes before, it may have to be tried again.
+    pub(crate) const fn try_again(&mut self, slot: usize) {
+        self.tried = self.tried.without(Slots::one(slot));
     }
 
     /// Forgets slots that have got another path since. `entered` tells the number of the path in a
@@ -131,9 +168,12 @@ impl History {
             if entered(slot).is_some_and(|number| self.is_newer(number)) {
                 self.tried = self.tried.without(Slots::one(slot));
                 self.suspects = self.suspects.without(Slots::one(slot));
+                if self.answered().contains(slot) {
+                    self.mark(Mark::Answered, false);
+                }
             }
         }
-        self.word = known << Mark::BITS | self.word & Mark::ALL;
+        self.word = known << Self::KNOWN_SHIFT | self.word & Self::BELOW_KNOWN;
     }
 
     /// Whether an I/O has a mark.
@@ -142,16 +182,17 @@ impl History {
         self.word & mark as u32 != 0
     }
 
-    /// Whether an I/O has no mark.
+    /// Whether nothing but its end is due when an I/O succeeds.
     #[inline]
-    pub(crate) const fn is_unmarked(&self) -> bool {
-        self.word & Mark::ALL == 0
+    pub(crate) const fn is_plain(&self) -> bool {
+        self.word & Mark::ON_SUCCESS == 0
     }
 
-    /// Whether an I/O has this mark and no other.
+    /// Whether nothing but its end, and that it is [counted](Mark::Counted) no more, is due when an I/O
+    /// succeeds.
     #[inline]
-    pub(crate) const fn is_marked_only(&self, mark: Mark) -> bool {
-        self.word & Mark::ALL == mark as u32
+    pub(crate) const fn is_counted_only(&self) -> bool {
+        self.word & Mark::ON_SUCCESS == Mark::Counted as u32
     }
 
     /// Gives an I/O a mark, or takes it away.
@@ -163,8 +204,9 @@ impl History {
     /// The I/O has waited before its retry. If it has tried all of the usable, those that were said
     /// to be down may be up by now: they are to be tried once more.
     pub(crate) fn renew(&mut self, usable: Slots) {
-        if self.untried(usable).is_empty() && !self.is_marked(Mark::Renewed) {
-            let again = usable.without(self.suspects);
+        let again = usable.without(self.suspects);
+        let none_left = self.untried(usable).is_empty() && !again.is_empty();
+        if none_left && !self.is_marked(Mark::Renewed) {
             self.tried = self.tried.without(again);
             self.mark(Mark::Renewed, true);
         }
@@ -172,9 +214,19 @@ impl History {
 
     /// Whether a path with this number entered its slot after the I/O last looked.
     pub(crate) const fn is_newer(&self, number: u32) -> bool {
-        // Numbers wrap; an I/O does not live through eight million additions.
-        let known = self.word & !Mark::ALL;
-        (number << Mark::BITS).wrapping_sub(known) as i32 > 0
+        // Numbers wrap; an I/O does not live through half a million additions.
+        let known = self.word & !Self::BELOW_KNOWN;
+        (number << Self::KNOWN_SHIFT).wrapping_sub(known) as i32 > 0
+    }
+
+    /// The number that a path with this one is to have when the highest is `newest`: paths may live
+    /// through any number of additions.
+    pub(crate) const fn kept_up(number: u32, newest: u32) -> u32 {
+        if newest.wrapping_sub(number) > Self::REACH {
+            newest.wrapping_sub(Self::REACH)
+        } else {
+            number
+        }
     }
 
     /// The slots whose paths the I/O has failed on.
@@ -189,8 +241,11 @@ impl History {
 
     /// What to make of it when none of the usable is left to try.
     pub(crate) const fn exhausted(&self, usable: Slots) -> Exhausted {
-        if self.suspects.common(usable).is_empty() {
+        let in_use = self.suspects.common(usable);
+        if in_use.is_empty() {
             Exhausted::NoPath
+        } else if in_use.common(self.answered()).is_empty() {
+            Exhausted::Hasty(in_use)
         } else {
             Exhausted::Answer
         }

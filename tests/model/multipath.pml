@@ -28,11 +28,11 @@
  *
  * What is claimed, by `assert`:
  *
- * - An I/O tries each path once a round (`send`), ends once (`ends`), and in the end has ended
+ * - An I/O tries each path once a round, or once more if it is no answer what that said (`send`), ends once (`ends`), and in the end has ended
  *   (`Check`; parked I/Os of an array that goes on may stay so without EXPIRY).
  * - A path is failed with proof only, and as itself, not for another that was in its slot (`blame`);
  *   the last one that is usable never (`error`).
- * - What every usable path says is the answer, and an error goes up or an I/O is parked only when no
+ * - What every usable path says is the answer if one of them took its time, and an error goes up or an I/O is parked only when no
  *   usable path is untried (`try_paths`).
  * - There are never more parked than may be (`new_ticket`). They leave the shelf in the order in which
  *   they came (`is_first`), and none that waited when a bio came is overtaken by that (`send`), but for
@@ -149,18 +149,24 @@ byte wanted;	/* members that wait to be added */
 byte stage[BIOS];
 byte at[BIOS];	/* the slot of the path that it holds */
 byte tried[BIOS], suspects[BIOS], known[BIOS];
+byte answered[BIOS];	/* the slot of the path that took its time, as a set */
+byte patient;	/* those that are not told to fail fast where they are */
 byte renewed;	/* those that have started over after they were held */
 
 /* What only the checks look at. */
 byte met[BIOS];	/* the number of the path that it holds */
 byte down[BIOS], doubtful[BIOS];	/* the paths that the bio failed on in this round */
+byte slow[BIOS];	/* those of `doubtful` that took their time */
+byte passed[BIOS];	/* failed on, and to be tried again */
 byte ahead[BIOS];	/* parked since before the bio came */
 byte order[BIOS], next_order;
 bool won[BIOS];	/* it has succeeded */
 bool owed;	/* a path has come, and no bio has failed on all paths since */
 
 #define count(m) (((m) & 1) + (((m) >> 1) & 1) + (((m) >> 2) & 1))
-#define fresh(b) tried[b] = 0; suspects[b] = 0; down[b] = 0; doubtful[b] = 0; renewed = renewed & ~SET(b)
+#define fresh(b) \
+	tried[b] = 0; suspects[b] = 0; answered[b] = 0; down[b] = 0; doubtful[b] = 0; slow[b] = 0; passed[b] = 0; \
+	renewed = renewed & ~SET(b)
 #define failed_on(b) (down[b] | doubtful[b])
 #define can_get(s) ((present & SET(s)) && !(closed & SET(s)))
 #if BIOS == 1
@@ -230,7 +236,7 @@ inline error(s, did) {
 /* The proof: the path is down, or the bio that it failed has succeeded elsewhere. */
 inline blame(b) {
 	assert(met[b] == number[at[b]]);
-	assert((down[b] & SET(at[b])) || (won[b] && (doubtful[b] & SET(at[b]))));
+	assert((down[b] & SET(at[b])) || (won[b] && ((doubtful[b] | passed[b]) & SET(at[b]))));
 	error(at[b], did)
 }
 inline close_failed(s) {
@@ -243,6 +249,7 @@ inline ends(b) {
 	stage[b] = ENDED;
 	fresh(b);
 	known[b] = 0; at[b] = 0; met[b] = 0; ahead[b] = 0; ticket[b] = 0; order[b] = 0; won[b] = false;
+	patient = patient & ~SET(b);
 	late = late & ~SET(b)
 }
 
@@ -250,6 +257,7 @@ inline ends(b) {
 inline send(b) {
 	assert(!freed && array_refs > 0);
 	assert(!(failed_on(b) & SET(at[b])));
+	passed[b] = passed[b] & ~SET(at[b]);
 	assert(refs[at[b]] > 0);
 	assert(ahead[b] == 0);
 	stage[b] = FLIGHT
@@ -332,10 +340,12 @@ retry_now:
 		THEN
 		readers = readers | me;
 		/* @ History::refresh */
+#define forget_answer(b, s) \
+		answered[b] = answered[b] & ~SET(s)
 #define refresh(b, s) \
 		if \
 		:: (tried[b] & present & SET(s)) && number[s] > known[b] -> \
-			tried[b] = tried[b] & ~SET(s); suspects[b] = suspects[b] & ~SET(s) \
+			tried[b] = tried[b] & ~SET(s); suspects[b] = suspects[b] & ~SET(s); forget_answer(b, s) \
 		:: else \
 		fi
 		refresh(b, 0);
@@ -370,7 +380,13 @@ take_now:
 		THEN
 		if
 		:: met[b] > known[b] -> put_path(at[b]); at[b] = 0; met[b] = 0; NEXT(retry)
-		:: else -> send(b)
+		:: else ->
+			/* @ failfast */
+			if
+			:: usable & ~tried[b] & ~SET(at[b])
+			:: else -> patient = patient | SET(b)
+			fi;
+			send(b)
 		fi;
 		n = 0;
 #ifdef FINE
@@ -396,12 +412,23 @@ none_now:
 		fi;
 		n = 0;
 		if
-		:: suspects[b] & usable ->
+		/* @ History::exhausted, @ History::try_again */
+		:: (suspects[b] & usable) && !(suspects[b] & usable & answered[b]) && !no_parking ->
+			s = (suspects[b] & usable & 1 -> 0 : 1);
+			assert(!(doubtful[b] & answered[b] & SET(s)));
+			tried[b] = tried[b] & ~SET(s);
+			doubtful[b] = doubtful[b] & ~SET(s);
+			slow[b] = slow[b] & ~SET(s);
+			passed[b] = passed[b] | SET(s);
+			s = 0; on = false;
+			NEXT(retry)
+		:: (suspects[b] & usable) && ((suspects[b] & usable & answered[b]) || no_parking) ->
+			assert(no_parking || (slow[b] & usable));
 #ifdef FINE
 			assert(no_parking || !(offered & usable & ~failed_on(b)));
 #endif
 			NEXT(answer)
-		:: else
+		:: !(suspects[b] & usable)
 		fi;
 		if
 		:: no_parking || b < NOWAITS -> is = false
@@ -553,6 +580,7 @@ end_flight:
 		put_path(at[_pid]);
 		THEN
 		parking_ended(_pid);
+		suspects[_pid] = suspects[_pid] & ~SET(at[_pid]);	/* what it said before has passed */
 		if
 		:: suspects[_pid] == 0 -> NEXT(well)
 		:: else
@@ -605,6 +633,7 @@ well_now:
 		stage[_pid] == FLIGHT ->
 		stage[_pid] = WORK;
 		down[_pid] = down[_pid] | SET(at[_pid]);
+		suspects[_pid] = suspects[_pid] & ~SET(at[_pid]);
 		blame(_pid);
 		if
 		:: !did -> NEXT(again)
@@ -621,11 +650,16 @@ well_now:
 		stage[_pid] = WORK;
 		doubtful[_pid] = doubtful[_pid] | SET(at[_pid]);
 		suspects[_pid] = suspects[_pid] | SET(at[_pid]);
+		if
+		:: patient & SET(_pid) -> answered[_pid] = SET(at[_pid]); slow[_pid] = slow[_pid] | SET(at[_pid])
+		:: else
+		fi;
 		NEXT(again)
 	   };
 again:	   atomic {
 		skip;
 again_now:
+		patient = patient & ~SET(_pid);
 		put_path(at[_pid]);
 		THEN
 		/* @ History::failed_on */
@@ -708,7 +742,7 @@ resend_now:
 		held = held & ~SET(cur); due = due & ~SET(cur);
 		/* @ History::renew */
 		if
-		:: batch == 0 && !(usable & ~tried[cur]) && !(renewed & SET(cur)) ->
+		:: batch == 0 && !(usable & ~tried[cur]) && (usable & ~suspects[cur]) && !(renewed & SET(cur)) ->
 			down[cur] = down[cur] & ~(usable & ~suspects[cur]);
 			tried[cur] = tried[cur] & ~(usable & ~suspects[cur]);
 			renewed = renewed | SET(cur)
@@ -971,7 +1005,9 @@ hot_add_now:
 		s = (present & 1 -> 1 : 0);
 		present = present | SET(s);
 		number[s] = newest + 1;
-#define forget(b) down[b] = down[b] & ~SET(s); doubtful[b] = doubtful[b] & ~SET(s)
+#define forget(b) \
+		down[b] = down[b] & ~SET(s); doubtful[b] = doubtful[b] & ~SET(s); slow[b] = slow[b] & ~SET(s); \
+		passed[b] = passed[b] & ~SET(s)
 		each(forget);
 		grace = readers;
 		THEN

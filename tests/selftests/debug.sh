@@ -83,7 +83,8 @@ last_one() {
 	remove $md /dev/mapper/mp0
 	cells 0 device=- state=empty
 	refused "Input/output error" write_at $md 0 1 "$work/data"
-	cells 1 state=up err-either=1 err-path=0 err-disk=0 last-error=IOERR
+	# At first, and when it was asked in earnest.
+	cells 1 state=up err-either=2 failovers=2 err-path=0 err-disk=0 last-error=IOERR
 	grep -E ' IOERR [0-9]+ ms ago$' $dir/paths
 }
 claim "an empty slot is shown; an error is counted by its verdict, and the last one has its age" last_one

@@ -577,6 +577,8 @@ io_begin() {
 	shift 2
 	(
 		cd "$work"
+		# Told to end, fio may write to a thread of its own that has ended already.
+		trap '' PIPE
 		exec fio --name="$name" --thread --filename="${io_file:-$dev}" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
 			--bsrange=4k-32k --blockalign=4k --offset=64M --size=8M --rate_iops=150,150 \
 			--verify=crc32c --verify_backlog=16 --verify_fatal=1 --verify_state_save=0 \

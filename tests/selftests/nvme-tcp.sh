@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vm: --topology nvme-tcp --paths 2
-# timeout: 300
+# timeout: 600
 #
 # NVMe over TCP, on loopback: the target drops a port, and packets are lost, under verified I/O on both paths.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 # shellcheck source=tests/lib/transports.sh
 . "${BASH_SOURCE[0]%/*}/../lib/transports.sh"
-selftest_begin 23
+selftest_begin 27
 
 pattern "$work/before" 256
 a=$(kname /dev/path0)
@@ -87,6 +87,30 @@ port_up 1
 claim "both ports: I/O goes on" goes_on $md
 claim "both ports: the path that was failed comes back, [2/2] [UU]" comes_back 0
 ended "both ports"
+
+# --- the target closes both ports at the same moment -----------------------------------------------
+
+# With much in flight on both, some of it comes back from the one path without having been tried in earnest, and
+# from the other as lost.
+at_once() {
+	local n
+	rm "$nvmet"/ports/[01]/subsystems/*
+	wait_for parked
+	port_up 0
+	port_up 1
+	goes_on $md
+	for n in 0 1; do
+		wait_for live "$n"
+		! grep -q faulty "/sys/block/md0/md/dev-$(kname "/dev/path$n")/state" || comes_back "$n"
+	done
+	all_up 2
+}
+
+io_begin at-once $md --iodepth=32 --rate_iops=2000,2000
+for round in once twice "three times"; do
+	claim "at once: I/O waits for a path, and goes on, $round" at_once
+done
+ended "at once"
 claim "what was written before reads back from both paths" \
 	eval 'holds "$work/before" /dev/path0 0; holds "$work/before" /dev/path1 0'
 stop $md

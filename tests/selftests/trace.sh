@@ -80,9 +80,13 @@ disk_says() {
 	traced_lines '^[a-z]*: md0 W[A-Z]* 240 ' \
 		"map: md0 WS 240 + 8 path 1" \
 		"error: md0 WS 240 + 8 path 1 IOERR" \
+		"verdict: md0 WS 240 + 8 path 1 IOERR: ambiguous" \
+		"retry: md0 WS 240 + 8 path 1" \
+		"map: md0 WS 240 + 8 path 1" \
+		"error: md0 WS 240 + 8 path 1 IOERR" \
 		"verdict: md0 WS 240 + 8 path 1 IOERR: ambiguous"
 }
-claim "without another path there is no retry" disk_says
+claim "without another path the one that is left is asked once more, and no more" disk_says
 dm_mend mp0 /dev/path0
 dm_mend mp1 /dev/path1
 remove $md /dev/mapper/mp0

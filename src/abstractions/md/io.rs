@@ -140,13 +140,19 @@ impl<P: Personality> Remap<P> {
     }
 
     /// Sends the I/O down a path. With `failfast`, lower layers do not repeat what failed on the
-    /// way to the disk. Process context: it may sleep. The completion may run before this returns.
+    /// way to the disk. Without, they do not merge it with another I/O: that may fail fast, and some
+    /// drivers end a request as its first part has it. Process context: it may sleep. The completion may
+    /// run before this returns.
     pub(crate) fn submit(self, path: Ref<P::Path>, failfast: bool) {
         let clone = self.clone.as_ptr();
         // SAFETY: By invariants 1 and 2 the clone is valid and used by nobody else.
         if unsafe { (*clone).bi_end_io }.is_some() {
             // SAFETY: As above; the clone is one of `original`, and it has been in flight.
             unsafe { rearm(clone, self.original().as_raw()) };
+        }
+        if !failfast {
+            // SAFETY: As above.
+            unsafe { (*clone).bi_opf |= bindings::REQ_NOMERGE };
         }
         // SAFETY: The clone is new, or as good as new.
         unsafe { self.send(path, failfast) };
@@ -303,7 +309,7 @@ impl<P: Personality> Fresh<P> {
         self.0.array()
     }
 
-    /// [Sends](Remap::submit) the I/O down a path.
+    /// [Sends](Remap::submit) the I/O down a path. It may be merged with others.
     #[inline(always)]
     pub(crate) fn submit(self, path: Ref<P::Path>, failfast: bool) {
         // SAFETY: By invariant 1.

@@ -20,7 +20,7 @@ use crate::{
     abstractions::bio::Status,
     multipath::{
         slots::{self, Failure, Slots},
-        verdict::{failfast, verdict, History, Verdict},
+        verdict::{failfast, verdict, Exhausted, History, Mark, Verdict},
     },
 };
 use proptest::{
@@ -68,6 +68,10 @@ enum Planted {
     BlamesAtOnce,
     /// The thread drops the I/Os behind the first that finds no path.
     Loses,
+    /// What paths that were told to fail fast have said is taken as the disk's answer.
+    BelievesHaste,
+    /// A path that is tried again stays a suspect, and is convicted by its own success.
+    ConvictsItself,
 }
 
 /// One act of the schedule. `which` chooses among those that can.
@@ -168,13 +172,21 @@ enum Stage {
     Ended,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Try {
+    path: Id,
+    hasty: bool,
+    /// Status, and whether the device was live.
+    outcome: Option<(u8, bool)>,
+}
+
 #[derive(Clone, Debug)]
 struct Io {
     read_ahead: bool,
     stage: Stage,
     history: History,
-    /// Every path it was sent down, and how that ended.
-    tried: Vec<(Id, Option<(u8, bool)>)>,
+    /// Every path it was sent down, whether in haste, and how that ended.
+    tried: Vec<Try>,
     /// Paths that were the last when this I/O blamed them.
     spared: BTreeSet<Id>,
     /// Usable and untried when it began to look for a path.
@@ -409,20 +421,26 @@ impl Array {
 
     fn submit(&mut self, io: usize, id: Id, candidates: Slots) -> Checked {
         let path = &self.paths[id];
-        let tried = &mut self.ios[io].tried;
-        ensure!(
-            tried.iter().all(|&(before, _)| before != id),
-            "I/O {io}: path {id} twice"
-        );
+        let this = &mut self.ios[io];
+        this.may_try(id)
+            .map_err(|why| format!("I/O {io}: path {id} twice: {why}"))?;
         ensure!(
             candidates.contains(path.slot),
             "I/O {io}: path {id} was not eligible"
         );
+        let hasty = failfast(candidates, Slots::one(path.slot));
         ensure!(
-            failfast(candidates, Slots::one(path.slot)) == (candidates.len() > 1),
+            hasty == (candidates.len() > 1),
             "I/O {io}: failfast for path {id} of {candidates:?}"
         );
-        tried.push((id, None));
+        // What is sent first may be merged with what is told to fail fast.
+        let hasty = hasty || this.tried.is_empty();
+        this.history.mark(Mark::Patient, !hasty);
+        this.tried.push(Try {
+            path: id,
+            hasty,
+            outcome: None,
+        });
         self.ios[io].stage = Stage::InFlight(id);
         Ok(())
     }
@@ -436,7 +454,12 @@ impl Array {
         );
         this.stage = Stage::Ended;
         let left: Vec<_> = this.offered.intersection(&usable).collect();
-        let Some(&(last, Some((raw, live)))) = this.tried.last() else {
+        let Some(&Try {
+            path: last,
+            outcome: Some((raw, live)),
+            ..
+        }) = this.tried.last()
+        else {
             ensure!(this.tried.is_empty(), "I/O {io} was ended in flight");
             ensure!(
                 status == Status::IoErr,
@@ -454,13 +477,18 @@ impl Array {
         );
         match expected(raw, this.read_ahead, live) {
             Verdict::Done => {
-                for &(id, outcome) in &this.tried {
-                    let Some((raw, live)) = outcome else {
+                for Try {
+                    path: id, outcome, ..
+                } in &this.tried
+                {
+                    let &Some((raw, live)) = outcome else {
                         return Err(format!("I/O {io} is in flight on path {id} as well"));
                     };
-                    let guilty = expected(raw, this.read_ahead, live) != Verdict::Done;
+                    // What the path that it succeeded on said before has passed.
+                    let guilty =
+                        *id != last && expected(raw, this.read_ahead, live) != Verdict::Done;
                     ensure!(
-                        !guilty || self.paths[id].faulty || this.spared.contains(&id),
+                        !guilty || self.paths[*id].faulty || this.spared.contains(id),
                         "I/O {io}: path {id} is proven guilty and was let off"
                     );
                 }
@@ -470,6 +498,14 @@ impl Array {
                 ensure!(
                     left.is_empty(),
                     "I/O {io} failed though {left:?} could be tried"
+                );
+                let doubtful: Vec<_> = this
+                    .doubtful()
+                    .filter(|t| usable.contains(&t.path))
+                    .collect();
+                ensure!(
+                    doubtful.is_empty() || doubtful.iter().any(|t| !t.hasty),
+                    "I/O {io} failed though none of these took its time: {doubtful:?}"
                 );
             }
         }
@@ -494,12 +530,17 @@ impl Array {
             unreachable!()
         };
         let this = &mut self.ios[io];
-        this.tried.last_mut().unwrap().1 = Some((raw, live));
+        this.tried.last_mut().unwrap().outcome = Some((raw, live));
         let op = op(this.read_ahead);
         let status = Status::from_raw(raw);
         if status == Status::Ok {
+            let own = match self.planted {
+                Planted::ConvictsItself => Slots::NONE,
+                _ => Slots::one(self.paths[id].slot),
+            };
+            let rest = this.history.suspects().without(own);
             this.stage = Stage::Convicting {
-                rest: this.history.suspects(),
+                rest,
                 blame: Blame::Over,
                 held: None,
             };
@@ -664,14 +705,29 @@ impl Array {
             Retry::Pick {
                 newest,
                 pick: Pick::Nothing,
-            } if newest != self.newest && self.planted != Planted::GivesUpEarly => {
+            } if (newest != self.newest
+                || !self.ios[io].history.untried(self.usable).is_empty())
+                && self.planted != Planted::GivesUpEarly =>
+            {
                 Retry::ReadNewest
             }
             Retry::Pick {
                 pick: Pick::Nothing,
                 ..
             } => {
-                let status = self.ios[io].tried.last().and_then(|&(_, outcome)| outcome);
+                // `Multipath::exhausted`
+                let hasty = match self.ios[io].history.exhausted(self.usable) {
+                    Exhausted::Hasty(slots) if self.planted != Planted::BelievesHaste => {
+                        self.choose(slots)
+                    }
+                    _ => None,
+                };
+                if let Some(slot) = hasty {
+                    self.ios[io].history.try_again(slot);
+                    self.retrying = Some((io, Retry::ReadNewest));
+                    return Ok(());
+                }
+                let status = self.ios[io].tried.last().and_then(|last| last.outcome);
                 if self.planted == Planted::Loses {
                     self.batch.clear();
                 }
@@ -684,7 +740,7 @@ impl Array {
             Retry::Pick { newest, pick } => {
                 if matches!(pick, Pick::ReadUsable) {
                     let mut offered = self.usable_paths();
-                    offered.retain(|&id| self.ios[io].tried.iter().all(|&(tried, _)| tried != id));
+                    offered.retain(|&id| self.ios[io].tried.iter().all(|tried| tried.path != id));
                     self.ios[io].offered = offered;
                 }
                 let history = self.ios[io].history;
@@ -839,9 +895,9 @@ impl Array {
             self.act(act)?;
         }
         // Nothing new comes; everybody goes on in turn. How many steps that may take follows from
-        // each I/O trying each path at most once.
+        // each I/O trying each path at most twice.
         let mut rest = rest.iter().copied().cycle();
-        let bound = (self.ios.len() + 1) * (self.paths.len() + 2) * (self.count + 20) * 4;
+        let bound = (self.ios.len() + 1) * (self.paths.len() + 2) * (self.count + 20) * 8;
         for _ in 0..bound {
             self.admin()?;
             self.thread()?;
@@ -888,12 +944,50 @@ impl Io {
         }
     }
 
+    /// A path is tried once, and again if it was told to fail fast and what it said may pass. What took
+    /// its time as well was said by a path that is no more.
+    fn may_try(&self, id: Id) -> Checked {
+        for (i, before) in self.tried.iter().enumerate() {
+            if before.path != id {
+                continue;
+            }
+            ensure!(
+                self.is_doubtful(before),
+                "it is down, or has answered: {before:?}"
+            );
+            let others = &self.tried[i + 1..];
+            ensure!(
+                before.hasty || others.iter().any(|other| other.path != id && !other.hasty),
+                "it took its time: {before:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// What this path said may be its own or the disk's error.
+    fn is_doubtful(&self, this: &Try) -> bool {
+        this.outcome
+            .is_some_and(|(raw, live)| expected(raw, self.read_ahead, live) == Verdict::Ambiguous)
+    }
+
+    /// The paths that may be to blame or not, by what they said last.
+    fn doubtful(&self) -> impl Iterator<Item = &Try> {
+        self.tried.iter().enumerate().filter_map(|(i, this)| {
+            let later = &self.tried[i + 1..];
+            (self.is_doubtful(this) && later.iter().all(|other| other.path != this.path))
+                .then_some(this)
+        })
+    }
+
     /// What this I/O saw proves the path guilty: the path is down, or it failed where another
     /// succeeded.
     fn proves(&self, id: Id) -> Checked {
-        let succeeded = matches!(self.tried.last(), Some(&(last, Some((0, _)))) if last != id);
-        for &(tried, outcome) in &self.tried {
-            let Some((raw, live)) = outcome.filter(|_| tried == id) else {
+        let succeeded = self
+            .tried
+            .last()
+            .is_some_and(|last| last.path != id && matches!(last.outcome, Some((0, _))));
+        for tried in &self.tried {
+            let Some((raw, live)) = tried.outcome.filter(|_| tried.path == id) else {
                 continue;
             };
             match expected(raw, self.read_ahead, live) {
@@ -1007,7 +1101,7 @@ proptest! {
     #[test]
     fn an_io_alone_goes_through_the_paths_in_order(
         count in 1usize..=64,
-        answers in prop::collection::vec((status(), live()), 64),
+        answers in prop::collection::vec((status(), live()), 128),
         read_ahead in prop::bool::weighted(0.2),
     ) {
         let mut array = Array::new(Planted::Nothing, count, Slots::below(count), 0);
@@ -1017,20 +1111,39 @@ proptest! {
         let mut tried = Vec::new();
         let mut down = BTreeSet::new();
         let mut unproven = BTreeSet::new();
-        for (slot, &(raw, live)) in answers.iter().enumerate().take(count) {
-            tried.push((slot, Some((raw, live))));
+        let mut answers = answers.iter().copied();
+        // Each path; then, as long as none took its time, those that may be to blame once more.
+        let mut next = (0 < count).then_some(0);
+        while let Some(path) = next {
+            let hasty = tried.len() + 1 < count || tried.is_empty();
+            let (raw, live) = answers.next().unwrap();
+            tried.push(Try {
+                path,
+                hasty,
+                outcome: Some((raw, live)),
+            });
+            unproven.remove(&path);
             match expected(raw, read_ahead, live) {
                 Verdict::Done => {
                     down.append(&mut unproven);
                     break;
                 }
                 Verdict::Fail => break,
-                Verdict::PathDown => _ = down.insert(slot),
-                Verdict::Ambiguous => _ = unproven.insert(slot),
+                // The last one stays.
+                Verdict::PathDown if down.len() + 1 < count => _ = down.insert(path),
+                Verdict::PathDown => {}
+                Verdict::Ambiguous => {
+                    unproven.insert(path);
+                    if !hasty {
+                        break;
+                    }
+                }
             }
-        }
-        if down.len() == count {
-            down.pop_last();
+            next = if tried.len() < count {
+                Some(tried.len())
+            } else {
+                unproven.first().copied()
+            };
         }
         prop_assert_eq!(&array.ios[0].tried, &tried);
         let faulty: BTreeSet<_> = (0..count).filter(|&id| array.paths[id].faulty).collect();
@@ -1042,7 +1155,7 @@ proptest! {
 /// nothing.
 #[test]
 fn schedules_reach_the_cases_that_matter() {
-    let seen: [Cell<usize>; 8] = Default::default();
+    let seen: [Cell<usize>; 10] = Default::default();
     let mut runner = TestRunner::new(super::config(6_000));
     let played = runner.run(&case(), |case| {
         let array = play(Planted::Nothing, &case).map_err(TestCaseError::fail)?;
@@ -1050,7 +1163,11 @@ fn schedules_reach_the_cases_that_matter() {
         for path in &array.paths {
             *slots.entry(path.slot).or_default() += 1;
         }
-        let last = |io: &Io| io.tried.last().and_then(|&(_, outcome)| outcome);
+        let last = |io: &Io| io.tried.last().and_then(|last| last.outcome);
+        let twice = |io: &Io| {
+            let paths: BTreeSet<_> = io.tried.iter().map(|tried| tried.path).collect();
+            paths.len() < io.tried.len()
+        };
         let ios = || array.ios.iter();
         let reached = [
             ios().any(|io| io.tried.len() > 1 && matches!(last(io), Some((0, _)))),
@@ -1061,13 +1178,13 @@ fn schedules_reach_the_cases_that_matter() {
             slots.values().any(|&paths| paths > 1),
             // Two paths of one slot, tried by one I/O.
             ios().any(|io| {
-                let slots: BTreeSet<_> = io
-                    .tried
-                    .iter()
-                    .map(|&(id, _)| array.paths[id].slot)
-                    .collect();
-                slots.len() < io.tried.len()
+                let paths: BTreeSet<_> = io.tried.iter().map(|tried| tried.path).collect();
+                let slots: BTreeSet<_> = paths.iter().map(|&id| array.paths[id].slot).collect();
+                slots.len() < paths.len()
             }),
+            // A path that was hasty at first.
+            ios().any(|io| twice(io) && matches!(last(io), Some((0, _)))),
+            ios().any(|io| twice(io) && !matches!(last(io), Some((0, _)))),
             // An ambiguous error from every path: the disk's answer.
             array.ios.len() > 1
                 && array.paths.iter().all(|path| !path.faulty)
@@ -1128,4 +1245,6 @@ found! {
     the_model_finds_a_reference_dropped_early: DropsEarly,
     the_model_finds_blame_without_proof: BlamesAtOnce,
     the_model_finds_a_lost_io: Loses,
+    the_model_finds_haste_that_is_believed: BelievesHaste,
+    the_model_finds_a_path_convicted_by_itself: ConvictsItself,
 }

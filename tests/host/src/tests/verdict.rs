@@ -7,7 +7,7 @@ use crate::{
     abstractions::bio::Status,
     multipath::{
         slots::Slots,
-        verdict::{failfast, verdict, History, Mark, Verdict},
+        verdict::{failfast, verdict, Exhausted, History, Mark, Verdict},
     },
 };
 use proptest::prelude::*;
@@ -133,8 +133,8 @@ fn newer_holds_across_the_wrap() {
         (u32::MAX, u32::MAX, false),
         (0, u32::MAX, false),
         (u32::MAX - 1, 1, true),
-        (0, 0x7f_ffff, true),
-        (0, 0x80_0001, false),
+        (0, 0xf_ffff, true),
+        (0, 0x10_0001, false),
         (5, 5u32.wrapping_sub(1000), false),
     ] {
         let history = History::new(known);
@@ -160,15 +160,121 @@ fn failfast_unless_no_other_path_is_left() {
 #[test]
 fn an_io_with_a_suspect_is_watched() {
     let mut history = History::new(7);
-    assert!(history.is_unmarked());
+    assert!(history.is_plain());
+    history.mark(Mark::Patient, true);
     history.failed_on(3, false);
-    assert!(history.is_unmarked());
+    assert!(history.is_plain());
     history.mark(Mark::Counted, true);
-    assert!(history.is_marked_only(Mark::Counted) && !history.is_unmarked());
+    assert!(history.is_counted_only() && !history.is_plain());
     history.failed_on(4, true);
-    assert!(history.is_marked(Mark::Watched) && !history.is_marked_only(Mark::Counted));
+    assert!(history.is_marked(Mark::Watched) && !history.is_counted_only());
     history.mark(Mark::Counted, false);
-    assert!(history.is_marked_only(Mark::Watched) && !history.is_newer(7));
+    assert!(!history.is_plain() && !history.is_counted_only() && !history.is_newer(7));
+}
+
+/// Nothing that is kept of one thing changes another.
+#[test]
+fn marks_slots_and_numbers_are_kept_apart() {
+    const MARKS: [Mark; 5] = [
+        Mark::Counted,
+        Mark::Watched,
+        Mark::Renewed,
+        Mark::Patient,
+        Mark::Answered,
+    ];
+    for known in [0, 7, 0xf_ffff, u32::MAX] {
+        for slot in 0..64 {
+            for mark in MARKS {
+                let mut history = History::new(known);
+                history.mark(mark, true);
+                for other in MARKS {
+                    assert_eq!(history.is_marked(other), other == mark);
+                }
+                history.mark(Mark::Patient, true);
+                history.failed_on(slot, true);
+                assert!(history.is_marked(mark) && history.is_marked(Mark::Patient));
+                assert!(!history.is_newer(known) && history.is_newer(known.wrapping_add(1)));
+                assert_eq!(history.exhausted(Slots::below(64)), Exhausted::Answer);
+                let others = Slots::below(64).without(Slots::one(slot));
+                assert_eq!(history.exhausted(others), Exhausted::NoPath);
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_path_says_in_haste_is_no_answer() {
+    let both = Slots::below(2);
+    let mut history = History::new(0);
+    history.failed_on(1, true);
+    history.mark(Mark::Patient, true);
+    history.failed_on(0, false);
+    // The path in slot 0 is down and failed; nobody has asked the other one in earnest.
+    assert_eq!(
+        history.exhausted(Slots::one(1)),
+        Exhausted::Hasty(Slots::one(1))
+    );
+    history.try_again(1);
+    assert_eq!(history.untried(both), Slots::one(1));
+    assert_eq!(history.suspects(), Slots::one(1));
+    let before = history;
+    history.failed_on(1, true);
+    assert_eq!(history.exhausted(Slots::one(1)), Exhausted::Answer);
+    history = before;
+    history.failed_on(1, false);
+    assert_eq!(history.exhausted(Slots::one(1)), Exhausted::NoPath);
+}
+
+/// However old a path is, it is not taken for one that came after the I/O.
+#[test]
+fn an_old_path_is_never_newer() {
+    for start in [0, u32::MAX - 3, u32::MAX / 2] {
+        let mut number = start;
+        let mut newest = start;
+        for step in [1, 5, 0x7_ffff, 0x7_fffe, 0x8_0000, 1, 3, 0x7_ffff] {
+            newest = newest.wrapping_add(step);
+            number = History::kept_up(number, newest);
+            for behind in [0, 1, 0x7_fffe, 0x7_ffff] {
+                let history = History::new(newest.wrapping_sub(behind));
+                let came_after = newest.wrapping_sub(number) < behind;
+                assert_eq!(
+                    history.is_newer(number),
+                    came_after,
+                    "{start} {step} {behind}"
+                );
+            }
+        }
+        assert_ne!(number, start);
+    }
+}
+
+/// It is not spent where there is nothing to look at again.
+#[test]
+fn a_second_look_is_kept_for_a_path_that_was_down() {
+    let mut history = History::new(0);
+    history.failed_on(0, true);
+    history.renew(Slots::one(0));
+    assert!(!history.is_marked(Mark::Renewed));
+    history.try_again(0);
+    history.failed_on(0, false);
+    history.renew(Slots::one(0));
+    assert!(history.is_marked(Mark::Renewed));
+    assert_eq!(history.untried(Slots::one(0)), Slots::one(0));
+}
+
+/// What the path that was in the slot before has answered is not this one's answer.
+#[test]
+fn an_answer_goes_with_its_path() {
+    let mut history = History::new(0);
+    history.mark(Mark::Patient, true);
+    history.failed_on(5, true);
+    history.refresh(1, |slot| Some(u32::from(slot == 5)));
+    history.mark(Mark::Patient, false);
+    history.failed_on(5, true);
+    assert_eq!(
+        history.exhausted(Slots::below(64)),
+        Exhausted::Hasty(Slots::one(5))
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -211,6 +317,8 @@ proptest! {
                     tried.insert((slot, table[&slot]));
                     if suspect {
                         suspects.insert((slot, table[&slot]));
+                    } else {
+                        suspects.remove(&(slot, table[&slot]));
                     }
                 }
                 Event::Enter { slot } => {
