@@ -366,7 +366,7 @@ become_root() {
 	local me
 	me=$(id -un)
 	need newuidmap uidmap
-	unshare --help | grep -q -- --map-auto ||
+	unshare --help | grep -- --map-auto >/dev/null ||
 		die "unshare is too old to run as an ordinary user (util-linux 2.38 is needed): run as root"
 	grep -qsE "^($me|$(id -u)):" /etc/subuid ||
 		die "no range for $me in /etc/subuid: run 'sudo usermod --add-subuids 100000-165535 $me', or run as root"

@@ -67,7 +67,7 @@ claim "offline: … for writes too" write_at $md 0 64 "$work/data"
 revive() {
 	local failed
 	for failed in /dev/path0 /dev/path1; do
-		if mdstat | grep -q " $(kname "$failed")\[[0-9]*\](F)"; then
+		if is_faulty "$failed"; then
 			remove $md "$failed"
 			readd $md "$failed"
 		fi

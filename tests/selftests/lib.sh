@@ -297,6 +297,11 @@ readd() {
 	wait_for mdadm --quiet "$1" --add "$2"
 }
 
+# is_faulty DEV: it is a path of md0, and failed.
+is_faulty() {
+	[[ $(mdstat) =~ " $(kname "$1")["[0-9]+"](F)" ]]
+}
+
 # parked [NAME]: I/O waits for a path.
 parked() {
 	awk '$1 == "parked" { seen = $2 > 0 } END { exit !seen }' "/sys/kernel/debug/md_multipath/${1:-md0}/settings"

@@ -101,7 +101,7 @@ at_once() {
 	goes_on $md
 	for n in 0 1; do
 		wait_for live "$n"
-		! grep -q faulty "/sys/block/md0/md/dev-$(kname "/dev/path$n")/state" || comes_back "$n"
+		! is_faulty "/dev/path$n" || comes_back "$n"
 	done
 	all_up 2
 }

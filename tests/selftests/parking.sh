@@ -95,7 +95,7 @@ writers_end() {
 again() {
 	local i
 	for i in 0 1; do
-		if mdstat | grep -q " $(kname "${debug[i]}")\[[0-9]*\](F)"; then
+		if is_faulty "${debug[i]}"; then
 			remove $md "${debug[i]}"
 			readd $md "${debug[i]}"
 		fi
@@ -232,7 +232,7 @@ claim "2000 writes wait" wait_for in_flight 2000
 failed_path() {
 	local i
 	for i in 0 1; do
-		if mdstat | grep -q " $(kname "${debug[i]}")\[[0-9]*\](F)"; then printf %s "$i"; fi
+		if is_faulty "${debug[i]}"; then printf %s "$i"; fi
 	done
 }
 gone=$(failed_path)

@@ -154,7 +154,7 @@ whole() {
 	mend_path 0
 	mend_path 1
 	for dev in "${debug[@]}"; do
-		if mdstat | grep -q " $(kname "$dev")\[[0-9]*\](F)"; then
+		if is_faulty "$dev"; then
 			remove $md "$dev"
 			readd $md "$dev"
 		fi

@@ -30,7 +30,7 @@ come_and_go() {
 			scsi_state $path offline
 			goes_on $md
 			scsi_state $path running
-			if mdstat | grep -q " $(kname $path)\[[0-9]*\](F)"; then
+			if is_faulty $path; then
 				remove $md $path
 				readd $md $path
 				all_up 2

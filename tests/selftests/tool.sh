@@ -161,7 +161,7 @@ back() {
 	"$tool" convert --back "$name" >"$work/commands"
 	cat "$work/commands"
 	sh "$work/commands"
-	dmsetup table "$name" | grep -q " multipath 0 0 2 1 "
+	dmsetup table "$name" | grep " multipath 0 0 2 1 " >/dev/null
 	holds "$work/data" "/dev/mapper/$name" 0
 	dm_remove "$name"
 }
