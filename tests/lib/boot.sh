@@ -57,5 +57,12 @@ boot() {
 
 # No guest's kernel has complained.
 quiet() {
-	! grep -aE -f <(grep -v '^#' scripts/splats) "$out"/*/console.log
+	local log complaint
+	for log in "$out"/*/console.log; do
+		complaint=$(scripts/complaint "$log")
+		[ -z "$complaint" ] || {
+			printf '%s: %s\n' "$log" "$complaint"
+			return 1
+		}
+	done
 }
