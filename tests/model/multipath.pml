@@ -18,6 +18,7 @@
  *	EXPIRY		no_path_timeout_ms passes; else I/Os may stay parked for ever, and nobody
  *			else may wait for them
  *	ZERO		0 is written to no_path_timeout_ms; NOPARK: it is 0 from the start
+ *	PLAIN		no device gives an ambiguous error: a path is down, or it is not
  *	HOLD		write_retry_hold_ms is set, and all I/Os are writes
  *	CAP		no_path_max_parked
  *	NOWAITS		so many I/Os must not wait
@@ -644,6 +645,7 @@ well_now:
 		did = false;
 		NEXT(again)
 	   }
+#ifndef PLAIN
 	/* … Ambiguous */
 	:: atomic {
 		stage[_pid] == FLIGHT ->
@@ -655,7 +657,9 @@ well_now:
 		:: else
 		fi;
 		NEXT(again)
-	   };
+	   }
+#endif
+	;
 again:	   atomic {
 		skip;
 again_now:
