@@ -269,10 +269,23 @@ mdadm_patched_entry() {
 		"$(cat "$repo"/patches/mdadm/*.patch "$repo/scripts/build-mdadm" | sha256sum | cut -c1-12)"
 }
 
-# A kernel built here, of scripts/NAME.config: `debug`.
+# Kernels built here, each of scripts/NAME.config.
+own_kernels=(debug kcsan)
+
+is_own() {
+	[[ " ${own_kernels[*]} " == *" $1 "* ]]
+}
+
+# own_config NAME: its options. A file with the line `# base: FILE` holds what is otherwise than there.
+own_config() {
+	local file=$repo/scripts/$1.config base
+	base=$(sed -n 's/^# base: *//p' "$file")
+	[ -z "$base" ] || data "$repo/scripts/$base" | grep -vE "^($(data "$file" | cut -d= -f1 | paste -sd'|'))="
+	data "$file"
+}
+
 own_entry() {
-	printf '%s-%s-%s-%s' "$1" "$(root_key)" \
-		"$(data "$repo/scripts/$1.config" | sha256sum | cut -c1-8)" "$(kernel_release)"
+	printf '%s-%s-%s-%s' "$1" "$(root_key)" "$(own_config "$1" | sha256sum | cut -c1-8)" "$(kernel_release)"
 }
 
 # Its build tree, what KDIR names for it, with the image `vmlinux`; lib/modules/R is in own_modules.
@@ -284,8 +297,8 @@ own_modules() {
 	printf '%s/%s/modules' "$cache" "$(own_entry "$1")"
 }
 
-# target stock|debug: the kernel that modules are built for. Sets target_release, target_tree, its build tree,
-# target_make, what make has to be told, and target_key, which changes with the tree.
+# target NAME: the kernel that modules are built for, stock or one of own_kernels. Sets target_release, target_tree,
+# its build tree, target_make, what make has to be told, and target_key, which changes with the tree.
 # shellcheck disable=SC2034 # the callers read them
 target() {
 	if [ "$1" = stock ]; then

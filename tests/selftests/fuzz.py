@@ -561,7 +561,8 @@ def main():
                     raise
                 continue
             said = line.partition(";")[2]
-            if not said.startswith("fuzz:") and splats.search(said):
+            # Whose race it is shows when all of it is there.
+            if not said.startswith(("fuzz:", "BUG: KCSAN: ")) and splats.search(said):
                 # The rest of it is to be in the log as well.
                 time.sleep(2)
                 complain(said, work | helpers)

@@ -23,7 +23,7 @@ mnt=/mnt/selftest
 # checks itself takes several times as long.
 patience=120
 slower=1
-case $(</proc/sys/kernel/osrelease) in *-debug) slower=5 ;; esac
+case $(</proc/sys/kernel/osrelease) in *-debug | *-kcsan) slower=5 ;; esac
 
 # A descriptor that never has anything to read: `read -t` on it is a pause that starts no program.
 exec {never}<> <(:)
