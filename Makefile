@@ -6,8 +6,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := modules
 
-# Kbuild's own variables, handed on where they are set.
-kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter command line environment,$(origin $(v))),$(v)=$($(v)))))
+# Kbuild's own variables, handed on where they are set. Of the environment Kbuild takes no CC.
+kbuild_args := $(foreach v,LLVM V W KCFLAGS CLIPPY CC,$(if $($(v)),$(if $(filter command line $(if $(filter CC,$(v)),,environment),$(origin $(v))),'$(v)=$($(v))')))
 
 # STOCK_MD=1: the kernel's md core stays as it is.
 md := $(if $(STOCK_MD),,md-mod)
@@ -49,7 +49,8 @@ current:
 	@scripts/build-stock --if-changed
 	@$(if $(STOCK_MD),,scripts/build-md --if-changed)
 
-install: modules
+# What `make` has built, maybe as another user, whose cache it is.
+install: current
 	@. scripts/lib.sh; r=$$(kernel_release); scripts/install "$$r" "build/$$r/md_multipath.ko" $(md:%="build/$$r/%.ko")
 
 endif
@@ -57,7 +58,7 @@ endif
 install-boot:
 	@scripts/install-boot
 
-install-tool: tool
+install-tool:
 	@scripts/install-tool
 
 install-dkms:
@@ -67,7 +68,7 @@ mdadm:
 	@scripts/build-mdadm
 	@echo 'built build/patched-mdadm/mdadm'
 
-install-mdadm: mdadm
+install-mdadm:
 	@scripts/install-mdadm
 
 deb:
@@ -115,7 +116,7 @@ help:
 	@echo 'make                   build the module for the stock Debian kernel'
 	@echo 'make KDIR=DIR          build it for a prepared kernel build tree (LLVM=1 where that is clang-built)'
 	@echo 'make md-mod [KDIR=…]   build md core with patches/, for arrays with superblocks'
-	@echo 'make install [KDIR=…]  install both for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
+	@echo 'make install [KDIR=…]  install both, built before, for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
 	@echo 'make install-tool      install mdmultipath, its manual pages and completions (DESTDIR=DIR: below DIR)'
 	@echo 'make install-dkms      install the modules'"'"' source for DKMS (DESTDIR=DIR: below DIR)'
