@@ -44,7 +44,8 @@ short=$!
 refused_some() {
 	local kind
 	for kind in failslab fail_page_alloc; do
-		[ "$(<"/sys/kernel/debug/$kind/probability")" = 30 ] && [ "$(<"/sys/kernel/debug/$kind/times")" -lt 1000000000 ]
+		[ "$(<"/sys/kernel/debug/$kind/probability")" = 30 ] &&
+			[ "$(<"/sys/kernel/debug/$kind/times")" -lt 1000000000 ] || return
 	done
 }
 goes_on_short() {

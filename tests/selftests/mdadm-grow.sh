@@ -150,7 +150,8 @@ smaller() {
 	goes_on $md
 }
 readonly_() {
-	mdadm --quiet --readonly $md
+	# Refused while udev looks at the array that has just changed its size.
+	wait_for mdadm --quiet --readonly $md
 	mdstat | grep 'active (read-only) multipath'
 	refused "" dd if=/dev/zero of=$md bs=4k count=1 oflag=direct
 	holds "$work/data" $md 0

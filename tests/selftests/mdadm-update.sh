@@ -38,9 +38,8 @@ change() {
 	slots 3
 }
 said() {
-	mdadm --examine "$1" >"$work/examine"
-	grep ' - correct' "$work/examine"
-	equal "$2" "$(sed -n 's/^ *Raid Devices : //p' "$work/examine")"
+	mdadm --examine "$1" >"$work/examine" && grep ' - correct' "$work/examine" &&
+		equal "$2" "$(sed -n 's/^ *Raid Devices : //p' "$work/examine")"
 }
 
 # Only the first path's writes to the superblock fail, flushes as well.

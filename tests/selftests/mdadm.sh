@@ -19,25 +19,24 @@ field() {
 	mdadm --examine "$1" | sed -n "s/^ *$2 : \(.*[^ ]\) *$/\1/p" | head -n 1
 }
 
-# The superblock is sound and is what both paths show.
+# The superblock is sound and is what both paths show. Waited for, as `active` is: nothing ends it half-way.
 sound() {
-	mdadm --examine /dev/path0 | grep -v '^/dev' >"$work/examine0"
-	mdadm --examine /dev/path1 | grep -v '^/dev' | cmp "$work/examine0" -
-	grep ' - correct' "$work/examine0"
-	equal multipath "$(field /dev/path0 "Raid Level")"
-	equal 2 "$(field /dev/path0 "Raid Devices")"
+	mdadm --examine /dev/path0 | grep -v '^/dev' >"$work/examine0" &&
+		mdadm --examine /dev/path1 | grep -v '^/dev' | cmp "$work/examine0" - &&
+		grep ' - correct' "$work/examine0" &&
+		equal multipath "$(field /dev/path0 "Raid Level")" &&
+		equal 2 "$(field /dev/path0 "Raid Devices")"
 }
 
 # active N: the superblock says of N paths that they work, and is itself of one of these.
 active() {
-	sound
+	sound || return
 	if [ "$meta" = 0.90 ]; then
-		equal "$1" "$(field /dev/path0 "Active Devices")"
-		grep -E '^this .* active sync ' "$work/examine0"
+		equal "$1" "$(field /dev/path0 "Active Devices")" && grep -E '^this .* active sync ' "$work/examine0"
 	else
-		[[ $(field /dev/path0 "Device Role") == "Active device "* ]]
-		[[ $(field /dev/path0 "Array State") =~ ^([A.]*)\  ]]
-		equal "$1" "$(tr -dc A <<<"${BASH_REMATCH[1]}" | wc -c)"
+		[[ $(field /dev/path0 "Device Role") == "Active device "* ]] &&
+			[[ $(field /dev/path0 "Array State") =~ ^([A.]*)\  ]] &&
+			equal "$1" "$(tr -dc A <<<"${BASH_REMATCH[1]}" | wc -c)"
 	fi
 }
 
