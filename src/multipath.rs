@@ -374,6 +374,16 @@ impl Multipath {
         io.end(status);
     }
 
+    /// A path has said that it is down. Of the last one, which is tried time and again while I/Os wait for it,
+    /// md core is not told: nothing would become of it, and parked I/O may be sent while md core takes the
+    /// array down.
+    fn path_down(array: &Array<Self>, path: &Path) {
+        let is_last = matches!(slots::fail(array.usable(), path.slot()), Failure::Last);
+        if !is_last || array.state.lock().parking.is_open() {
+            array.mddev().fail(path.member().rdev());
+        }
+    }
+
     /// Handles an I/O that failed.
     #[cold]
     fn failed(mut io: Remap<Self>, path: Ref<Path>, status: Status) {
@@ -389,7 +399,7 @@ impl Multipath {
         let suspect = match verdict {
             Verdict::Done | Verdict::Fail => return Self::answer(io, status),
             Verdict::PathDown => {
-                io.array().mddev().fail(member.rdev());
+                Self::path_down(io.array(), &path);
                 false
             }
             Verdict::Ambiguous => true,
@@ -1059,7 +1069,13 @@ impl Personality for Multipath {
     fn error(array: &Array<Self>, rdev: &Rdev) {
         let guard = rcu::read_lock();
         let table = array.paths.dereference(&guard);
-        let Some(slot) = rdev.slot() else {
+        // The slot may be another's: md core writes it down before it asks whether it is free.
+        let is_other = |slot: &usize| {
+            table
+                .get(*slot)
+                .is_some_and(|path| !path.member().rdev().is(rdev))
+        };
+        let Some(slot) = rdev.slot().filter(|slot| !is_other(slot)) else {
             // A spare: nothing depends on it.
             rdev.set(Flag::Faulty);
             array.mddev().members_changed();
@@ -1071,7 +1087,10 @@ impl Personality for Multipath {
             let failure = slots::fail(array.usable(), slot);
             match failure {
                 // It may be on its way in: `hot_add` looks at the flag under the same lock.
-                Failure::NotUsed => rdev.set(Flag::Faulty),
+                Failure::NotUsed => {
+                    rdev.clear(Flag::InSync);
+                    rdev.set(Flag::Faulty);
+                }
                 Failure::Last => {}
                 Failure::Failed(left) => {
                     Self::set_usable(array, &mut state, table, left);

@@ -27,7 +27,8 @@ pub(crate) fn load_acquire<T: AtomicType>(atomic: &Atomic<T>) -> T {
 /// A load in any order (C: `READ_ONCE`).
 #[inline(always)]
 pub(crate) fn load_relaxed<T: AtomicType>(atomic: &Atomic<T>) -> T {
-    // SAFETY: The pointer is valid and aligned; a volatile load of a word is not torn, and what an
-    // `Atomic<T>` holds are values of `T`.
+    const { assert!(size_of::<T>() <= size_of::<usize>()) };
+    // SAFETY: The pointer is valid and aligned; a volatile load of at most a word is not torn, and what
+    // an `Atomic<T>` holds are values of `T`.
     unsafe { atomic.as_ptr().read_volatile() }
 }

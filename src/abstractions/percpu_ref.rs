@@ -35,7 +35,7 @@ use kernel::{
 };
 
 /// What an object does when the last reference to it has gone after it was closed.
-pub(crate) trait Idle: Send + Sync {
+pub(crate) trait Idle: Send + Sync + 'static {
     /// Called once for each close, in any context, possibly with interrupts off. `self` stays
     /// valid until this returns.
     fn idle(&self) {}
@@ -318,7 +318,7 @@ impl<T: Idle> Counted<T> {
     /// # Safety
     ///
     /// - `raw` came from [`into_raw`](Self::into_raw) of the same `T` and has not been taken back.
-    /// - No borrow by [`borrow_raw`](Self::borrow_raw) is left.
+    /// - No borrow by [`borrow_raw`](Self::borrow_raw) is left when the value is dropped.
     pub(crate) unsafe fn from_raw(raw: *mut core::ffi::c_void) -> Self {
         // SAFETY: By the first safety requirement `raw` is not null.
         let inner = unsafe { NonNull::new_unchecked(raw.cast()) };

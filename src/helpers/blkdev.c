@@ -12,9 +12,29 @@ unsigned int md_multipath_helper_bdev_logical_block_size(struct block_device *bd
 	return bdev_logical_block_size(bdev);
 }
 
+unsigned int md_multipath_helper_bdev_max_discard_sectors(struct block_device *bdev)
+{
+	return bdev_max_discard_sectors(bdev);
+}
+
 int md_multipath_helper_bdev_name(struct block_device *bdev, char *buf, size_t len)
 {
 	return scnprintf(buf, len, "%pg", bdev);
+}
+
+unsigned int md_multipath_helper_bdev_write_zeroes_sectors(struct block_device *bdev)
+{
+	return bdev_write_zeroes_sectors(bdev);
+}
+
+void md_multipath_helper_blk_queue_disable_discard(struct request_queue *q)
+{
+	blk_queue_disable_discard(q);
+}
+
+void md_multipath_helper_blk_queue_disable_write_zeroes(struct request_queue *q)
+{
+	blk_queue_disable_write_zeroes(q);
 }
 
 bool md_multipath_helper_disk_dead(struct gendisk *disk)

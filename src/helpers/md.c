@@ -12,11 +12,6 @@ void md_multipath_helper_md_wakeup_thread(struct md_thread __rcu **place)
 	md_wakeup_thread(*place);
 }
 
-void md_multipath_helper_mddev_check_write_zeroes(struct mddev *mddev, struct bio *bio)
-{
-	mddev_check_write_zeroes(mddev, bio);
-}
-
 const char *md_multipath_helper_mdname(struct mddev *mddev)
 {
 	return mdname(mddev);

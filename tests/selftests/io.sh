@@ -5,7 +5,7 @@
 #
 # Every kind of I/O through the array reaches the disk as what it is.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 25
+selftest_begin 28
 
 # Two paths to one disk that knows FUA, UNMAP and WRITE SAME.
 scsi_debug lbpu=1 lbpws=1 lbprz=1
@@ -211,5 +211,31 @@ verified() {
 	}
 }
 claim "fio: random writes of many sizes, verified" verified
+
+# --- a disk that cannot do what it said ---
+
+# From now on it refuses to write zeroes, and its driver learns that from the error.
+echo 1 >/sys/module/scsi_debug/parameters/write_same_length
+zeroed_by_hand() {
+	write_at $md 0 512 "$work/data"
+	blkdiscard --zeroout --offset 0 --length 1M $md
+	zeroes "$b" 0 256
+	dd if="$b" bs=4k skip=256 count=256 iflag=direct status=none | cmp - <(tail -c 1048576 "$work/data")
+	equal 0 "$(<"/sys/block/$(kname "$a")/queue/write_zeroes_max_bytes")"
+	equal 0 "$(<"/sys/block/${md#/dev/}/queue/write_zeroes_max_bytes")"
+}
+claim "write-zeroes that the disk refuses after all: zeroes are written instead" zeroed_by_hand
+comes_back() {
+	mdadm --quiet $md --fail "$a"
+	remove $md "$a"
+	readd $md "$a"
+	all_up 2
+}
+claim "… and a path can still come back" comes_back
+restarted() {
+	stop $md
+	build $md "$a" "$b"
+}
+claim "… and the array starts" restarted
 claim "all paths are up" state_is '[2/2] [UU]'
 stop $md

@@ -17,7 +17,7 @@
 use super::{array::Array, personality::Personality, rdev::Member};
 use crate::{
     abstractions::{
-        bio::{Bio, BioSet, Chain, Op, Status},
+        bio::{Bio, BioSet, Chain, Kind, Op, Status},
         percpu::Counter,
         percpu_ref::{Idle, Ref},
         trace,
@@ -186,13 +186,6 @@ impl<P: Personality> Remap<P> {
         }
         // SAFETY: See above; both bios have a device.
         unsafe { bindings::bio_clone_blkg_association(clone, original) };
-        // SAFETY: See above.
-        let op = unsafe { (*clone).bi_opf } & bindings::REQ_OP_MASK;
-        if op == bindings::req_op_REQ_OP_WRITE_ZEROES {
-            let mddev = self.array().mddev().as_raw();
-            // SAFETY: See above; the mddev lives as long as its array.
-            unsafe { bindings::mddev_check_write_zeroes(mddev, clone) };
-        }
         path.sent().increment();
         trace::map(&self, member);
         self.pad_mut().path.write(path);
@@ -218,7 +211,23 @@ impl<P: Personality> Remap<P> {
         // SAFETY: `submit` has written it, and the clone comes back once for each time that it was
         // submitted. It is not used again before `submit` writes another.
         let path = unsafe { this.pad_mut().path.assume_init_read() };
+        if status != Status::Ok {
+            this.follow_limits(path.member());
+        }
         P::complete(this, path, status);
+    }
+
+    /// A driver may learn from an error that its device cannot discard or write zeroes after all, and
+    /// says so from then on (C: `blk_queue_disable_write_zeroes`). The array then says so, too: it is
+    /// the array's limit that tells the submitter to do it in another way. Any context.
+    #[cold]
+    fn follow_limits(&self, member: &Member) {
+        let mddev = self.array().mddev();
+        match self.op().kind {
+            Kind::Discard if !member.rdev().can_discard() => mddev.disable_discard(),
+            Kind::WriteZeroes if !member.rdev().can_write_zeroes() => mddev.disable_write_zeroes(),
+            _ => {}
+        }
     }
 
     /// Ends the original, and with it the I/O. Any context.
@@ -557,7 +566,8 @@ impl<P: Personality> Shelved<P> {
         Status::from_raw(unsafe { self.clone.as_ref() }.bi_status)
     }
 
-    /// Ends the original, and with it the I/O. Any context.
+    /// Ends the original, and with it the I/O. Any context while the array is there; else process
+    /// context, as the bio set may go with it.
     pub(crate) fn end(self, status: Status) {
         let clone = self.clone;
         let mut this = ManuallyDrop::new(self);

@@ -106,11 +106,34 @@ impl<C> Mddev<C> {
     }
 
     /// Reports a member to md core as failed, which asks the personality's `error` what becomes
-    /// of it (C: `md_error`).
+    /// of it (C: `md_error`). Any context.
     pub(crate) fn fail(&self, rdev: &Rdev) {
         // SAFETY: By invariant 1 and that of `Rdev` both are valid. `md_error` may be called in
-        // any context.
+        // any context. It looks at the personality again after it has asked that, without a lock. Whoever
+        // reports for an I/O has a reference to the array, for which `quiesce` waits before the personality
+        // goes. I/O that was parked may be sent between these two: for it the driver does not report the
+        // last path, and another it has only if that was added in the same moment.
         unsafe { bindings::md_error(self.as_raw(), rdev.as_raw()) };
+    }
+
+    fn queue(&self) -> *mut bindings::request_queue {
+        // SAFETY: By invariant 1 the mddev is valid; `Personality` runs on arrays with a disk only.
+        let disk = unsafe { (*self.as_raw()).gendisk };
+        // SAFETY: The disk lives as long as the mddev.
+        unsafe { (*disk).queue }
+    }
+
+    /// The array discards nothing from here on (C: `blk_queue_disable_discard`). Any context.
+    pub(crate) fn disable_discard(&self) {
+        // SAFETY: The queue lives as long as the mddev. Its limit is read without a lock.
+        unsafe { bindings::blk_queue_disable_discard(self.queue()) };
+    }
+
+    /// The array writes no zeroes by itself from here on (C: `blk_queue_disable_write_zeroes`). Any
+    /// context.
+    pub(crate) fn disable_write_zeroes(&self) {
+        // SAFETY: As in `disable_discard`.
+        unsafe { bindings::blk_queue_disable_write_zeroes(self.queue()) };
     }
 }
 
@@ -192,6 +215,9 @@ impl Mddev<Reconfig> {
         let mut limits = bindings::queue_limits::default();
         // SAFETY: `limits` is valid for writes.
         unsafe { bindings::md_init_stacking_limits(&mut limits) };
+        // It has to be what `max_write_zeroes_sectors` is, which a device may take back at any time, and then
+        // no member could be added. raid1 does without it for the same reason.
+        limits.max_hw_wzeroes_unmap_sectors = 0;
         // SAFETY: As in `raid_disks`.
         limits.logical_block_size = unsafe { (*self.as_raw()).logical_block_size };
         limits.features |= bindings::BLK_FEAT_ATOMIC_WRITES
@@ -200,12 +226,8 @@ impl Mddev<Reconfig> {
         let flags = bindings::MDDEV_STACK_INTEGRITY;
         // SAFETY: By invariants 1 and 2; `limits` is initialised.
         to_result(unsafe { bindings::mddev_stack_rdev_limits(self.as_raw(), &mut limits, flags) })?;
-        // SAFETY: By invariant 1 the mddev is valid; `Personality` runs on arrays with a disk only.
-        let disk = unsafe { (*self.as_raw()).gendisk };
-        // SAFETY: The disk lives as long as the mddev.
-        let queue = unsafe { (*disk).queue };
-        // SAFETY: The queue lives as long as its disk; `limits` is initialised.
-        to_result(unsafe { bindings::queue_limits_set(queue, &mut limits) })
+        // SAFETY: The queue lives as long as the mddev; `limits` is initialised.
+        to_result(unsafe { bindings::queue_limits_set(self.queue(), &mut limits) })
     }
 
     /// Narrows the limits of the array's queue to what a new member can do.

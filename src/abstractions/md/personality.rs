@@ -160,7 +160,8 @@ impl<P: Personality> Adapter<P> {
         mddev: *mut bindings::mddev,
         bio: *mut bindings::bio,
     ) -> bool {
-        // SAFETY: By the first safety requirement; an array is not freed while I/O comes in.
+        // SAFETY: By the first safety requirement. An array is not freed while I/O comes in: md core stops
+        // none that anybody else has open, and who stops it has nothing more to send.
         let array = unsafe { Array::<P>::of(mddev) };
         // SAFETY: By the second safety requirement.
         let bio = unsafe { Bio::from_raw(bio) };
@@ -248,7 +249,8 @@ impl<P: Personality> Adapter<P> {
     unsafe extern "C" fn free(mddev: *mut bindings::mddev, private: *mut c_void) {
         // SAFETY: By the safety requirement.
         unsafe { attribute::remove::<P>(mddev) };
-        // SAFETY: By the safety requirement, and as `run` had it from `into_raw`.
+        // SAFETY: By the safety requirement, and as `run` had it from `into_raw`. It is dropped when the
+        // threads, which borrow it, have ended; `stop` also waits for who is in `error` with RCU's read lock.
         let array: Counted<Array<P>> = unsafe { Counted::from_raw(private) };
         array.remove_debug_files();
         array.remove_member_files(|_| true);

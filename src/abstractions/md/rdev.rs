@@ -119,7 +119,7 @@ impl Rdev {
 
     /// Takes the rdev out of its slot, unless a [`Member`] is in there.
     pub(crate) fn leave_slot(&self, mddev: &Mddev<Reconfig>, members: &Members) {
-        if self.slot().is_some_and(|slot| members.is_free(slot)) {
+        if members.is_of(mddev) && self.slot().is_some_and(|slot| members.is_free(slot)) {
             self.set_raid_disk(mddev, -1);
         }
     }
@@ -211,6 +211,18 @@ impl Rdev {
         live && !unsafe { bindings::disk_dead(disk) }
     }
 
+    /// Whether the device discards sectors, as far as its driver knows by now.
+    pub(crate) fn can_discard(&self) -> bool {
+        // SAFETY: The device of a bound rdev is open, and thereby valid.
+        unsafe { bindings::bdev_max_discard_sectors(self.bdev()) != 0 }
+    }
+
+    /// Whether the device writes zeroes without being sent them, as far as its driver knows by now.
+    pub(crate) fn can_write_zeroes(&self) -> bool {
+        // SAFETY: As above.
+        unsafe { bindings::bdev_write_zeroes_sectors(self.bdev()) != 0 }
+    }
+
     /// Whether the device is a SCSI disk that was set offline, by hand or by its transport: it answers
     /// all I/O with [`IoErr`](crate::abstractions::bio::Status::IoErr) then.
     pub(crate) fn is_offline(&self) -> bool {
@@ -280,6 +292,11 @@ impl Members {
         )?)
     }
 
+    /// Whether they are the members of this array.
+    fn is_of(&self, mddev: &Mddev<Reconfig>) -> bool {
+        self.mddev == mddev.as_raw()
+    }
+
     /// Whether nothing holds a member of this slot.
     pub(super) fn is_free(&self, slot: usize) -> bool {
         // ORDERING: Acquire pairs with the release in the drop of `Member`: when the count reads
@@ -336,7 +353,7 @@ impl Member {
         let raid_disk = i32::try_from(slot)?;
         // SAFETY: The rdev is valid, and bound; the field does not change meanwhile.
         let owner = unsafe { (*rdev.as_raw()).mddev };
-        if members.mddev != mddev.as_raw() || owner != mddev.as_raw() {
+        if !members.is_of(mddev) || owner != mddev.as_raw() {
             return Err(EINVAL);
         }
         if !members.is_free(slot) || rdev.slot().is_some_and(|other| other != slot) {
