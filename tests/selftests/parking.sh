@@ -5,7 +5,7 @@
 #
 # No path left, with no_path_timeout_ms set: I/O waits for one, in order, and everything else goes on.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 40
+selftest_begin 42
 
 sys=/sys/block/md0/md
 long=600000
@@ -265,6 +265,29 @@ readd $md "${debug[gone]}"
 writers_end
 claim "a returned path that is added takes what waits" equal 0 "$failed"
 claim "… which is written" holds "$work/b" $md 128
+both mend_path
+again
+
+# --- a reader that is killed ---
+
+# Its read still waits, in the page cache, and who opens the array waits for that.
+both break_path
+blockdev --flushbufs $md
+dd if=$md of=/dev/null bs=4k count=1 skip=6000 status=none &
+reader=$!
+wait_for in_flight 1
+kill -KILL $reader
+gone=$(failed_path)
+mend_path "$gone"
+added=$sys/dev-$(kname "${debug[gone]}")
+not_opened() {
+	echo remove >"$added/state"
+	cat "/sys/block/$(kname "${debug[gone]}")/dev" >$sys/new_dev
+	wait_for in_flight 0
+}
+claim "a buffered reader is killed: a path can be added through sysfs" not_opened
+wait $reader 2>/dev/null || :
+claim "… and the array can be opened again" within 30 mdadm --detail $md
 both mend_path
 again
 claim "after all that no path is lost" state_is '[2/2] [UU]'
