@@ -390,6 +390,7 @@ impl Multipath {
         Self::uncount(&io, &path);
         io.data_mut().history.mark(Mark::Counted, false);
         let member = path.member();
+        io.follow_limits(member);
         let slot = path.slot();
         let live = member.rdev().is_live() && !member.rdev().is_offline();
         let verdict = verdict::verdict(io.op(), status, live);

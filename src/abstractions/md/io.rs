@@ -139,6 +139,19 @@ impl<P: Personality> Remap<P> {
         self.clone.as_ptr()
     }
 
+    /// For an I/O that failed on a member. A driver may learn from an error that its device cannot discard
+    /// or write zeroes after all, and says so from then on (C: `blk_queue_disable_write_zeroes`). The
+    /// array then says so, too: it is the array's limit that tells the submitter to do it in another way.
+    /// Any context.
+    pub(crate) fn follow_limits(&self, member: &Member) {
+        let mddev = self.array().mddev();
+        match self.op().kind {
+            Kind::Discard if !member.rdev().can_discard() => mddev.disable_discard(),
+            Kind::WriteZeroes if !member.rdev().can_write_zeroes() => mddev.disable_write_zeroes(),
+            _ => {}
+        }
+    }
+
     /// Sends the I/O down a path. With `failfast`, lower layers do not repeat what failed on the
     /// way to the disk. Without, they do not merge it with another I/O: that may fail fast, and some
     /// drivers end a request as its first part has it. Process context: it may sleep. The completion may
@@ -211,23 +224,7 @@ impl<P: Personality> Remap<P> {
         // SAFETY: `submit` has written it, and the clone comes back once for each time that it was
         // submitted. It is not used again before `submit` writes another.
         let path = unsafe { this.pad_mut().path.assume_init_read() };
-        if status != Status::Ok {
-            this.follow_limits(path.member());
-        }
         P::complete(this, path, status);
-    }
-
-    /// A driver may learn from an error that its device cannot discard or write zeroes after all, and
-    /// says so from then on (C: `blk_queue_disable_write_zeroes`). The array then says so, too: it is
-    /// the array's limit that tells the submitter to do it in another way. Any context.
-    #[cold]
-    fn follow_limits(&self, member: &Member) {
-        let mddev = self.array().mddev();
-        match self.op().kind {
-            Kind::Discard if !member.rdev().can_discard() => mddev.disable_discard(),
-            Kind::WriteZeroes if !member.rdev().can_write_zeroes() => mddev.disable_write_zeroes(),
-            _ => {}
-        }
     }
 
     /// Ends the original, and with it the I/O. Any context.
