@@ -118,7 +118,7 @@ help:
 	@echo 'make md-mod [KDIR=…]   build md core with patches/, for arrays with superblocks'
 	@echo 'make install [KDIR=…]  install both, built before, for that kernel (INSTALL_MOD_PATH=DIR: below DIR; STOCK_MD=1: not md core)'
 	@echo 'make install-boot      install the udev rule, and the initramfs parts (DESTDIR=DIR: below DIR)'
-	@echo 'make install-tool      install mdmultipath, its manual pages and completions (DESTDIR=DIR: below DIR)'
+	@echo 'make install-tool      install mdmultipath, built before, its manual pages and completions (DESTDIR=DIR: below DIR)'
 	@echo 'make install-dkms      install the modules'"'"' source for DKMS (DESTDIR=DIR: below DIR)'
 	@echo 'make mdadm             build mdadm with patches/mdadm, in build/patched-mdadm'
 	@echo 'make install-mdadm     install it, below /usr/local (DESTDIR=DIR: below DIR)'
