@@ -209,19 +209,16 @@ create() {
 	mdadm --quiet --create "$array" --run --metadata="$metadata" --level=multipath --raid-devices=$# "$@"
 }
 
-# mdstat [NAME]: the two lines of an array in /proc/mdstat, without what ends them.
+# mdstat [NAME]: the two lines of an array in /proc/mdstat, without what ends them. As everywhere where what the
+# kernel shows may change meanwhile, mapfile takes it in at once; `read` lets it write all anew for each line.
 mdstat() {
-	local name=${1:-md0} line
-	while IFS= read -r line; do
-		case $line in
-		"$name : "*)
-			printf '%s\n' "${line%"${line##*[! ]}"}"
-			IFS= read -r line || return
-			printf '%s\n' "${line%"${line##*[! ]}"}"
-			return
-			;;
-		esac
-	done </proc/mdstat
+	local name=${1:-md0} lines i line
+	mapfile -t lines </proc/mdstat
+	for i in "${!lines[@]}"; do
+		[[ ${lines[i]} == "$name : "* ]] || continue
+		for line in "${lines[@]:i:2}"; do printf '%s\n' "${line%"${line##*[! ]}"}"; done
+		return
+	done
 	return 1
 }
 
@@ -368,8 +365,10 @@ scsi_delete() {
 	printf '1\n' >"/sys/block/$(kname "$1")/device/delete"
 }
 
+# scsi_rescan HOST: its first target, which is where all our disks are. To ask each of 256 that there are none takes
+# five seconds.
 scsi_rescan() {
-	printf -- '- - -\n' >"/sys/class/scsi_host/host$1/scan"
+	printf '0 0 -\n' >"/sys/class/scsi_host/host$1/scan"
 }
 
 # present DEV...: the links lead to devices.
@@ -680,7 +679,7 @@ paths_at_start=(/dev/path?*)
 [ -e "${paths_at_start[0]}" ] || paths_at_start=()
 
 clean_once() {
-	local place name host
+	local place name host mounts
 	for place in /sys/block/dm-*; do
 		[ -e "$place" ] || continue
 		[ "$(<"$place/dm/suspended")" = 0 ] || dmsetup --noudevsync resume "$(<"$place/dm/name")" || :
@@ -690,9 +689,11 @@ clean_once() {
 	done
 	# Its pages would go with what it is on.
 	swapoff --all || :
-	while read -r _ place _; do
+	mapfile -t mounts </proc/self/mounts
+	for place in "${mounts[@]}"; do
+		read -r _ place _ <<<"$place"
 		case $place in "$mnt"*) umount "$place" || umount -l "$place" ;; esac
-	done </proc/self/mounts
+	done
 	for place in /sys/block/dm-*; do
 		[ -e "$place" ] || continue
 		name=$(<"$place/dm/name")

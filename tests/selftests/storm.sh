@@ -145,15 +145,17 @@ after() {
 }
 # blameless ARRAY N: no I/O has failed on the path since it is what it is.
 blameless() {
-	local device errors
-	while read -r _ device _ _ _ errors; do
+	local rows row device errors
+	# All at once: a path that leaves makes its row shorter.
+	mapfile -t rows <"/sys/kernel/debug/md_multipath/$1/paths"
+	for row in "${rows[@]}"; do
+		read -r _ device _ _ _ errors <<<"$row"
 		[ "$device" = "${mapped[$1$2]}" ] || continue
 		[[ $errors =~ ^0\ +0\ +0\  ]]
 		return
-	done <"/sys/kernel/debug/md_multipath/$1/paths"
+	done
 	return 1
 }
-
 
 for ((n = 0; n < count; n++)); do
 	hosts+=("$(scsi_host "/dev/path$n")")
