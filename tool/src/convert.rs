@@ -17,6 +17,8 @@ pub struct Map {
     pub sectors: u64,
     /// I/O waits while no path works.
     pub queues: bool,
+    /// What the kernel has to do before a target's other controller takes I/O: `alua`, `rdac`, …
+    pub handler: Option<String>,
     /// In the order in which they are used.
     pub groups: Vec<Group>,
 }
@@ -68,11 +70,12 @@ pub fn parse(line: &str) -> Result<Map, String> {
     for _ in 0..count(next("number of features")?, "number of features")? {
         features.push(next("feature")?.to_owned());
     }
+    let mut handler = Vec::new();
     for _ in 0..count(
         next("number of handler arguments")?,
         "number of handler arguments",
     )? {
-        next("handler argument")?;
+        handler.push(next("handler argument")?.to_owned());
     }
     let groups_count = count(next("number of groups")?, "number of groups")?;
     next("first group")?;
@@ -106,6 +109,8 @@ pub fn parse(line: &str) -> Result<Map, String> {
         name: name.to_owned(),
         sectors,
         queues: features.iter().any(|feature| feature == "queue_if_no_path"),
+        // Its own arguments come after its name.
+        handler: handler.into_iter().next(),
         groups,
     })
 }
@@ -117,6 +122,18 @@ fn policy(selector: &str) -> &'static str {
         "queue-length" | "service-time" | "historical-service-time" => "queue-depth",
         _ => "first",
     }
+}
+
+/// What is lost with a map's hardware handler, if it has one; for people.
+pub fn handler_lost(map: &Map) -> Option<String> {
+    let handler = map.handler.as_ref()?;
+    let name = &map.name;
+    Some(format!(
+        "{name}: the map has the hardware handler {handler}, and md has none: nothing asks the target which paths it \
+         prefers, and nothing tells a standby controller to take over. Leave out paths that take no I/O now; \
+         the priorities of the others are as the map has them now, and stay so. If one controller of two is \
+         passive, the array does not survive the loss of the active one: keep the map."
+    ))
 }
 
 /// The commands that replace a map by an array.
@@ -163,6 +180,9 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
         map.sectors,
         devices.len()
     ));
+    if let Some(lost) = handler_lost(map) {
+        line(format!("# {lost}"));
+    }
     line("set -e".to_owned());
     line(
         "# multipathd must not take the paths again: blacklist the disk in /etc/multipath.conf."
@@ -193,8 +213,15 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
             "echo {LONGEST_WAIT_MS} >\"$md/no_path_timeout_ms\""
         ));
     }
-    line("# An array without superblocks is not in mdadm.conf: run these commands at each boot, or move the".to_owned());
-    line("# data to one with superblocks, whose line is what this prints:".to_owned());
+    line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run the".to_owned());
+    line(
+        "# commands from mdadm on, Before=local-fs-pre.target, and /etc/fstab has to name"
+            .to_owned(),
+    );
+    line(format!(
+        "# /dev/md/{name}: by a UUID a bare path may be mounted, since each shows the same one, and mdadm --build"
+    ));
+    line("# then finds that path busy. Or move the data to an array with superblocks, whose line is what this prints:".to_owned());
     line(format!("#     mdadm --detail --brief /dev/md/{name}"));
     Ok(out)
 }
@@ -206,13 +233,26 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
 /// A text that says why it cannot be one.
 pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
     let name = &array.name;
-    match array.metadata.as_deref() {
-        Some("none" | "0.90" | "1.0") => {}
-        other => {
+    // Whatever the metadata: 1.0 has an offset, too, if mdadm was told one.
+    for path in &array.paths {
+        let offset: u64 = crate::sysfs::number(
+            root.join("/sys/block")
+                .join(name)
+                .join(format!("md/dev-{}/offset", path.device)),
+        )
+        .ok_or_else(|| {
+            format!(
+                "{name}: where the data begin on {} cannot be read",
+                path.device
+            )
+        })?;
+        if offset != 0 {
             return Err(format!(
-                "{name}: with metadata {} the data do not begin where the disk begins, as they do in a map",
-                other.unwrap_or("of an unknown kind")
-            ))
+                "{name}: with metadata {} the data begin at sector {offset} of {}, and those of a map at sector 0: \
+                 what it would show is not what the array shows",
+                array.metadata.as_deref().unwrap_or("of an unknown kind"),
+                path.device
+            ));
         }
     }
     let sectors = array

@@ -278,7 +278,12 @@ fn run_convert(root: &Root, file: Option<&PathBuf>, back: Option<&str>) -> Resul
     };
     let mut commands = String::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
-        commands.push_str(&convert::to_array(root, &convert::parse(line)?)?);
+        let map = convert::parse(line)?;
+        commands.push_str(&convert::to_array(root, &map)?);
+        // In the commands as well, but those may go to a shell unread.
+        if let Some(lost) = convert::handler_lost(&map) {
+            eprintln!("mdmultipath: {lost}");
+        }
     }
     if commands.is_empty() {
         return Err("there is no map in what was given".to_owned());

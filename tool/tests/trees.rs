@@ -87,6 +87,7 @@ impl Tree {
         );
         self.write(&format!("{member}/slot"), slot);
         self.write(&format!("{member}/state"), state);
+        self.write(&format!("{member}/offset"), "0\n");
         self.write(&format!("{member}/multipath/priority"), "0\n");
         self.link(&format!("{member}/block"), &disk);
     }
@@ -455,6 +456,33 @@ fn a_map_becomes_an_array() {
 }
 
 #[test]
+fn a_hardware_handler_that_is_lost_is_told() {
+    let plain = convert::parse(MAP).unwrap();
+    assert_eq!(convert::handler_lost(&plain), None);
+    for (handler, name) in [("1 alua", "alua"), ("3 emc 1 0", "emc")] {
+        let map = convert::parse(&MAP.replace(
+            "queue_if_no_path 0 ",
+            &format!("queue_if_no_path {handler} "),
+        ))
+        .unwrap();
+        assert_eq!(map.handler.as_deref(), Some(name));
+        assert_eq!(map.groups, plain.groups);
+        let lost = convert::handler_lost(&map).unwrap();
+        assert!(lost.contains(&format!("the hardware handler {name}")));
+        let commands = convert::to_array(&healthy().root(), &map).unwrap();
+        assert!(commands.lines().any(|line| line == format!("# {lost}")));
+    }
+}
+
+#[test]
+fn the_commands_say_what_a_reboot_needs() {
+    let map = convert::parse(MAP).unwrap();
+    let commands = convert::to_array(&healthy().root(), &map).unwrap();
+    assert!(commands.contains("Before=local-fs-pre.target"));
+    assert!(commands.contains("# /dev/md/mpatha: by a UUID a bare path may be mounted"));
+}
+
+#[test]
 fn what_is_no_multipath_map_is_refused_with_a_reason() {
     for (line, reason) in [
         ("0 2048 multipath", "no name"),
@@ -502,10 +530,30 @@ fn an_array_becomes_a_map_that_is_read_back() {
         .map(|group| group.devices.as_slice())
         .collect();
     assert_eq!(devices, [["8:16"], ["8:32"]]);
-    tree.write("sys/block/md0/md/metadata_version", "1.2");
+}
+
+#[test]
+fn an_array_whose_data_begin_later_on_the_disk_becomes_no_map() {
+    let tree = healthy();
+    // The superblock is behind the data, and mdadm may have been told --data-offset all the same.
+    for metadata in ["0.90", "1.0"] {
+        tree.write("sys/block/md0/md/metadata_version", metadata);
+        assert!(convert::to_map(&tree.root(), &tree.array()).is_ok());
+    }
+    for (metadata, offset) in [("1.0", "8\n"), ("1.1", "2048\n"), ("1.2", "2048\n")] {
+        tree.write("sys/block/md0/md/metadata_version", metadata);
+        tree.write("sys/block/md0/md/dev-sdb/offset", offset);
+        let error = convert::to_map(&tree.root(), &tree.array()).unwrap_err();
+        let wanted = format!(
+            "metadata {metadata} the data begin at sector {} of sdb",
+            offset.trim()
+        );
+        assert!(error.contains(&wanted), "{error}");
+    }
+    fs::remove_file(tree.0.join("sys/block/md0/md/dev-sdb/offset")).unwrap();
     assert!(convert::to_map(&tree.root(), &tree.array())
         .unwrap_err()
-        .contains("metadata 1.2"));
+        .contains("on sdb cannot be read"));
 }
 
 const MESSAGE: &[u8] =
