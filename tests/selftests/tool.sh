@@ -4,9 +4,9 @@
 # timeout: 300
 #
 # mdmultipath shows what is so, judges it with the exit status that monitoring knows, hears of events, and
-# writes commands that make an array.
+# writes commands that make an array. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 24
+selftest_begin 26
 
 tool=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/tool/mdmultipath")
 
@@ -167,3 +167,26 @@ back() {
 }
 claim "convert --back: the commands make a map of the array" back
 claim "convert: what is no map is refused" refused "no map" "$tool" convert /dev/null
+
+# --- an array that does not run ---
+
+mdadm --quiet --create $md --run --level=multipath --metadata=1.2 --raid-devices=2 --homehost=any /dev/path0 /dev/path1
+all_up 2
+stop $md
+# mdadm waits for the other path, and has not told md the level.
+mdadm --quiet --incremental /dev/path0
+line=$(grep -m 1 '^md.* : inactive ' /proc/mdstat)
+name=${line%% *}
+inactive() {
+	equal "" "$(<"/sys/block/$name/md/level")"
+	status_is 2 "$tool" check
+	says "$name: CRITICAL: the array is inactive: mdadm --run /dev/$name " "$tool" check
+}
+claim "inactive, without a level: check has status 2 and says how to start it" inactive
+runs() {
+	mdadm --quiet --run "/dev/$name"
+	says "$name: CRITICAL: only 1 of 2 paths works" "$tool" check
+}
+claim "inactive: … which starts it" runs
+stop "/dev/$name"
+mdadm --quiet --zero-superblock /dev/path0

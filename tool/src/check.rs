@@ -60,6 +60,13 @@ fn paths(array: &Array, say: Say<'_>) {
     use Severity::{Advice, Critical, Warning};
     match array.state.as_deref() {
         Some("clean" | "active" | "active-idle" | "write-pending" | "readonly" | "read-auto") => {}
+        Some("inactive") => say(
+            Critical,
+            format!(
+                "the array is inactive: mdadm --run /dev/{} starts it with the paths that it has",
+                array.name
+            ),
+        ),
         Some(state) => say(Critical, format!("the array is {state}")),
         None => say(Critical, "md does not say how the array is".to_owned()),
     }

@@ -3,6 +3,7 @@
 //! What there is: the arrays, their paths, and what the layers below say of each path. Everything that
 //! may be missing is optional.
 
+use crate::superblock;
 use crate::sysfs::{self, chosen, names, number, numbers, parts, target, text, Root};
 use serde::Serialize;
 use std::{
@@ -172,10 +173,39 @@ pub fn read(root: &Root) -> io::Result<Report> {
     })
 }
 
+/// Whether an array, `md` being its directory, is of the level multipath.
+fn is_multipath(root: &Root, md: &FilePath) -> bool {
+    match text(md.join("level")).as_deref() {
+        Some("multipath") => true,
+        // md has the number as long as it has not found the level's module.
+        Some(level) => level.parse() == Ok(superblock::MULTIPATH),
+        // An array that waits for more members has not been told its level yet: they know it. Such an array
+        // has no I/O that could make a member hang.
+        None => {
+            text(md.join("array_state")).as_deref() == Some("inactive")
+                && names(md).iter().any(|entry| {
+                    entry.starts_with("dev-")
+                        && member_level(root, md, entry) == Some(superblock::MULTIPATH)
+                })
+        }
+    }
+}
+
+/// The level in the superblock of a member, `entry` being its directory in `md`; for root only.
+fn member_level(root: &Root, md: &FilePath, entry: &str) -> Option<i32> {
+    let device = target(md.join(entry).join("block"))?;
+    let name = device.file_name()?.to_str()?.replace('!', "/");
+    superblock::level(
+        &root.join("/dev").join(name),
+        &text(md.join("metadata_version"))?,
+        number(device.join("size"))?,
+    )
+}
+
 fn array(root: &Root, name: String) -> Option<Array> {
     let disk = root.join("/sys/block").join(&name);
     let md = disk.join("md");
-    if text(md.join("level"))? != "multipath" {
+    if !is_multipath(root, &md) {
         return None;
     }
     let debug = root.join("/sys/kernel/debug/md_multipath").join(&name);

@@ -168,6 +168,93 @@ fn arrays_of_other_levels_are_left_alone() {
     assert_eq!(model::read(&tree.root()).unwrap().arrays.len(), 1);
 }
 
+/// md1 is inactive, and md says of its level what `level` is.
+fn inactive(level: &str, metadata: &str) -> Tree {
+    let tree = healthy();
+    tree.write("sys/block/md1/md/level", level);
+    tree.write("sys/block/md1/md/array_state", "inactive\n");
+    tree.write("sys/block/md1/md/metadata_version", metadata);
+    tree.scsi("sdc", 3, WWID);
+    tree.write("sys/block/md1/md/dev-sdc/state", "spare\n");
+    tree.link("sys/block/md1/md/dev-sdc/block", "sys/class/block/sdc");
+    tree
+}
+
+/// What `dev/sdc` holds: these bytes, each from a place on.
+fn disk(tree: &Tree, parts: &[(usize, [u8; 4])]) {
+    let mut content = vec![0_u8; 2048 * 512];
+    for (at, bytes) in parts {
+        content[*at..*at + 4].copy_from_slice(bytes);
+    }
+    fs::create_dir_all(tree.0.join("dev")).unwrap();
+    fs::write(tree.0.join("dev/sdc"), content).unwrap();
+}
+
+fn seen(tree: &Tree) -> Vec<String> {
+    let arrays = model::read(&tree.root()).unwrap().arrays;
+    arrays.into_iter().map(|array| array.name).collect()
+}
+
+#[test]
+fn an_inactive_array_is_critical() {
+    for level in ["-4\n", "multipath\n"] {
+        let tree = inactive(level, "1.2\n");
+        assert_eq!(seen(&tree), ["md0", "md1"]);
+        let arrays = model::read(&tree.root()).unwrap().arrays;
+        assert!(says(
+            &check(&arrays[1]),
+            Severity::Critical,
+            "the array is inactive"
+        ));
+    }
+    assert_eq!(seen(&inactive("-1\n", "1.2\n")), ["md0"]);
+    assert_eq!(seen(&inactive("raid1\n", "1.2\n")), ["md0"]);
+}
+
+#[test]
+fn an_inactive_array_without_a_level_is_known_by_a_members_superblock() {
+    let magic = 0xa92b_4efc_u32;
+    let end = 2048 * 512;
+    for (metadata, start, level_at) in [
+        ("0.90", end - 128 * 512, 28),
+        ("1.0", end - 16 * 512, 72),
+        ("1.1", 0, 72),
+        ("1.2", 4096, 72),
+    ] {
+        // The machine that runs this is little-endian, as 1.x is.
+        let tree = inactive("", metadata);
+        assert_eq!(seen(&tree), ["md0"], "{metadata}: nobody may read the disk");
+        for (level, wanted) in [(-4_i32, &["md0", "md1"] as &[&str]), (1, &["md0"])] {
+            disk(
+                &tree,
+                &[
+                    (start, magic.to_le_bytes()),
+                    (start + level_at, level.to_le_bytes()),
+                ],
+            );
+            assert_eq!(seen(&tree), wanted, "{metadata}, level {level}");
+        }
+        disk(&tree, &[(start + level_at, (-4_i32).to_le_bytes())]);
+        assert_eq!(seen(&tree), ["md0"], "{metadata}: no superblock");
+        disk(
+            &tree,
+            &[
+                (start, magic.to_le_bytes()),
+                (start + level_at, (-4_i32).to_le_bytes()),
+            ],
+        );
+        tree.write("sys/block/md1/md/array_state", "clear\n");
+        assert_eq!(seen(&tree), ["md0"], "{metadata}: it is not there yet");
+    }
+    // Too small for one, and a kind that has none.
+    let tree = inactive("", "0.90");
+    disk(&tree, &[]);
+    tree.write("sys/class/block/sdc/size", "100\n");
+    assert_eq!(seen(&tree), ["md0"]);
+    tree.write("sys/block/md1/md/metadata_version", "external:imsm");
+    assert_eq!(seen(&tree), ["md0"]);
+}
+
 #[test]
 fn arrays_come_in_the_order_of_their_numbers() {
     let tree = healthy();
