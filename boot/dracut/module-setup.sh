@@ -51,7 +51,7 @@ installkernel() {
 }
 
 install() {
-	inst_multiple flock sleep
+	inst_multiple flock sleep partx
 	inst_script /usr/lib/udev/md-multipath-path /usr/lib/udev/md-multipath-path
 	inst_rules 62-md-multipath.rules
 	inst_hook pre-trigger 31 "$moddir/only.sh"

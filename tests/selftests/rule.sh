@@ -6,7 +6,7 @@
 # The udev rule of boot/ in a running system, on disks and on partitions: the first path starts the array,
 # others join it, all paths may go at once and come back. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 16
+selftest_begin 17
 
 here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
 uninstall() {
@@ -131,3 +131,29 @@ parted --script /dev/path0 mklabel gpt mkpart a 1MiB 257MiB
 blockdev --rereadpt /dev/path1
 wait_for present /dev/path0p1 /dev/path1p1
 play "partitions, 0.90" 0.90 /dev/path0p1 /dev/path1p1
+
+# --- partitions of the array ----------------------------------------------------------------------
+
+# Where the superblock is behind the data, the kernel finds them on each path, too. partitions N: those of a path.
+partitions() {
+	ls -d "/sys/class/block/$(kname "/dev/path$1")"/*/partition
+}
+only_there() {
+	back 0
+	wait_for array
+	wait_for not partitions 0
+	back 1
+	wait_state "$name" '[2/2] [UU]'
+	wait_for not partitions 1
+	wait_for present "/dev/${name}p1"
+}
+blkdiscard --force /dev/path0
+blockdev --rereadpt /dev/path0 /dev/path1
+mdadm --quiet --create /dev/md0 --run --level=multipath --metadata=1.0 --raid-devices=2 --homehost=any /dev/path0 /dev/path1
+parted --script /dev/md0 mklabel gpt mkpart a 1MiB 257MiB
+settle
+stop /dev/md0
+leave 0 1
+claim "disks, 1.0: a partition of the array is none of a path that joins" only_there
+array
+stop "$md"
