@@ -739,6 +739,12 @@ impl Multipath {
         if rdev.sectors(mddev) < mddev.dev_sectors() {
             return Err("it is smaller than the array");
         }
+        // The array has grown since the member was added.
+        if rdev.superblock_is_in_data(mddev, mddev.dev_sectors()) {
+            return Err(
+                "its superblock lies where the array's data are: remove it, and add it again",
+            );
+        }
         if rdev.logical_block_size() != geometry.block_size {
             return Err("its logical block size differs: not the same disk");
         }
@@ -1267,13 +1273,26 @@ impl Personality for Multipath {
         }
         mddev.try_for_each_rdev(|rdev| {
             // A path that failed has to grow before it comes back.
-            if rdev.test(Flag::Faulty) || rdev.capacity() >= sectors {
+            if rdev.test(Flag::Faulty) {
                 return Ok(());
             }
-            Err(Self::refuse(
-                array,
-                fmt!("path {} does not have that size", rdev.name()),
-            ))
+            if rdev.capacity() < sectors {
+                return Err(Self::refuse(
+                    array,
+                    fmt!("path {} does not have that size", rdev.name()),
+                ));
+            }
+            // md core without the series leaves that of a spare where it is, and writes it.
+            if rdev.superblock_is_in_data(mddev, sectors) {
+                return Err(Self::refuse(
+                    array,
+                    fmt!(
+                        "the superblock of path {} would lie among the data: remove it first, and add it again",
+                        rdev.name()
+                    ),
+                ));
+            }
+            Ok(())
         })?;
         mddev.set_dev_sectors(sectors);
         mddev.set_array_sectors(sectors);

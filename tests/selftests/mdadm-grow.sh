@@ -6,7 +6,7 @@
 # An array changes while I/O runs: more slots and fewer, spares, the size, read-only and back. Needs md
 # core with patches/ where there are superblocks.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 45
+selftest_begin $((45 + 2 * 2))
 
 attribute=/sys/block/md0/md
 pattern "$work/data" 16
@@ -203,4 +203,70 @@ for meta in 1.2 0.90 none; do
 	claim "$meta: --readonly and --readwrite" readonly_
 	claim "$meta: stopped; where there is a superblock, assembled as it was" again
 	blkdiscard --force /dev/path0
+done
+
+# --- the disk grows ---
+
+# With these metadata the superblock is at the end of the device, and moves. Before, it was where the data are after.
+small=$((200 * 2048))
+large=$((400 * 2048))
+# begin: an array over the first two of three paths to a disk that is smaller yet.
+begin() {
+	local n
+	for n in 0 1 2; do dm_over grow$n /dev/path$n $small; done
+	create $md "$meta" /dev/mapper/grow0 /dev/mapper/grow1
+	state_is '[2/2] [UU]'
+	case $meta in
+	1.0) place=$(((small - 16) / 8)) ;;
+	0.90) place=$((((small & ~127) - 128) / 8)) ;;
+	esac
+}
+grows() {
+	local n
+	for n in 0 1 2; do dm_change grow$n "0 $large linear /dev/path$n 0"; done
+	wait_for mdadm --quiet --grow $md --size=350M
+	equal $((350 * 2048)) "$(sectors $md)"
+	write_at $md $((place - 4)) 16 "$work/data"
+}
+# The superblock has been written, whichever path came first, and not there.
+kept() {
+	stop $md
+	holds "$work/data" /dev/path3 $((place - 4))
+	mdadm --quiet --assemble $md /dev/mapper/grow{0,1,2}
+	equal $((350 * 2048)) "$(sectors $md)"
+	holds "$work/data" $md $((place - 4))
+	stop $md
+	dm_remove grow0 grow1 grow2
+	blkdiscard --force /dev/path0
+}
+spare_grows() {
+	begin
+	mdadm --quiet $md --add-spare /dev/mapper/grow2
+	settle
+	is_spare /dev/mapper/grow2
+	grows
+	mdadm --quiet $md --fail /dev/mapper/grow0
+	all_up 2
+	remove $md /dev/mapper/grow0
+	kept
+}
+failed_grows() {
+	local name
+	begin
+	name=$(kname /dev/mapper/grow1)
+	mdadm --quiet $md --fail /dev/mapper/grow1
+	wait_for grep -x none "$attribute/dev-$name/slot"
+	grows
+	mark_log
+	echo re-add >"$attribute/dev-$name/state"
+	wait_for log_has "refused $name: its superblock lies where the array's data are: remove it, and add it again"
+	[[ $(state) == '[2/1] '* ]]
+	remove $md /dev/mapper/grow1
+	mdadm --quiet $md --add /dev/mapper/grow1
+	all_up 2
+	kept
+}
+for meta in 1.0 0.90; do
+	claim "$meta: the disk grows, and the array: a spare takes a slot, and the data stay" spare_grows
+	claim "$meta: … a path that failed before is not used until it is added anew" failed_grows
 done

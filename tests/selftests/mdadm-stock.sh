@@ -6,7 +6,7 @@
 # md core without the series, as stock kernels have it: what works, and what the log says to who has an
 # array with a superblock.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 20
+selftest_begin 22
 
 pattern "$work/data" 16
 
@@ -126,4 +126,41 @@ for meta in 1.2 1.0 0.90; do
 		stop $md
 	fi
 	blkdiscard --force /dev/path0
+done
+
+# Spares are written by this md core, and their superblock stays where it is when the array grows. There the data
+# are then.
+spare_in_the_way() {
+	local n place
+	for n in 0 1 2; do dm_over grow$n /dev/path$n $((200 * 2048)); done
+	refused "busy" create $md "$meta" /dev/mapper/grow0 /dev/mapper/grow1
+	stop $md
+	mdadm --quiet --assemble --run $md /dev/mapper/grow0
+	mdadm --quiet $md --add /dev/mapper/grow1
+	all_up 2
+	mdadm --quiet $md --add-spare /dev/mapper/grow2
+	settle
+	for n in 0 1 2; do dm_change grow$n "0 $((400 * 2048)) linear /dev/path$n 0"; done
+	mark_log
+	refused "" mdadm --grow $md --size=350M
+	log_has "the superblock of path $(kname /dev/mapper/grow2) would lie among the data: remove it first"
+	at_most $((200 * 2048)) "$(sectors $md)"
+	remove $md /dev/mapper/grow2
+	mdadm --quiet --grow $md --size=350M
+	equal $((350 * 2048)) "$(sectors $md)"
+	# All of where it was.
+	place=$((200 * 2048 / 8 - 48))
+	pattern "$work/end" 48
+	write_at $md $place 48 "$work/end"
+	mdadm --quiet $md --add-spare /dev/mapper/grow2
+	settle
+	mdadm --quiet $md --fail /dev/mapper/grow1
+	all_up 2
+	stop $md
+	holds "$work/end" /dev/path0 $place
+	dm_remove grow0 grow1 grow2
+	blkdiscard --force /dev/path0
+}
+for meta in 1.0 0.90; do
+	claim "$meta: the disk grows: the array cannot, until a spare from before has left" spare_in_the_way
 done

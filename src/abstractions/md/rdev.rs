@@ -150,6 +150,15 @@ impl Rdev {
         unsafe { (*self.as_raw()).data_offset }
     }
 
+    /// Whether the member's superblock lies among the data of an array that takes `sectors` of each
+    /// member, as md core asks when it starts an array (C: `md_run`).
+    pub(crate) fn superblock_is_in_data(&self, mddev: &Mddev<Reconfig>, sectors: u64) -> bool {
+        // SAFETY: As in `saved_slot`.
+        let superblock = unsafe { (*self.as_raw()).sb_start };
+        let start = self.data_offset();
+        mddev.is_persistent() && superblock > start && start.saturating_add(sectors) > superblock
+    }
+
     fn bdev(&self) -> *mut bindings::block_device {
         // SAFETY: By invariant 1 the rdev is valid and bound, and while it is bound its device
         // does not change.
