@@ -10,7 +10,7 @@
 read -r -a metadata <<<"${METADATA:-1.2 1.1 1.0 0.90}"
 claims=0
 for meta in "${metadata[@]}"; do
-	case $meta in 1.1 | 1.2) claims=$((claims + 14)) ;; *) claims=$((claims + 13)) ;; esac
+	case $meta in 1.1 | 1.2) claims=$((claims + 16)) ;; *) claims=$((claims + 15)) ;; esac
 done
 selftest_begin "$claims"
 
@@ -20,11 +20,15 @@ seed=${SEED:-1}
 number=${NUMBER:-130}
 
 modprobe loop
-udev_off
 for name in disk copy; do truncate -s 64M "$work/$name"; done
 a0=$(losetup --find --show "$work/disk")
 a1=$(losetup --find --show "$work/disk")
+a2=$(losetup --find --show "$work/disk")
 copy=$(losetup --find --show "$work/copy")
+# One more path to the disk, which can be broken.
+dm_over dead "$a2"
+settle
+udev_off
 pattern "$work/data" 16
 pattern "$work/other-data" 16
 
@@ -61,7 +65,9 @@ odd() {
 	sb restore "$a0" "$work/good"
 }
 
+# An array that stops writes its superblock: both as they were.
 copied() {
+	sb restore "$a0" "$work/good"
 	sb restore "$copy" "$work/good"
 	sb set "$copy" "$@"
 }
@@ -115,6 +121,62 @@ short() {
 	members "" "$half"
 	losetup --detach "$half"
 	members "$a0 $a1" "$a0" "$a1"
+}
+
+# --- a device is to join the running array ---
+
+# join DEV: asks md for it, and writes nothing to DEV.
+join() {
+	cat "/sys/block/$(kname "$1")/dev" >/sys/block/md0/md/new_dev
+}
+another_disk() {
+	mark_log
+	refused "Invalid argument" join "$copy"
+	log_has "^md: md0: ${copy#/dev/} is not added: its superblock is not the array's"
+	unheld "$copy"
+}
+joins() {
+	local events
+	for events in 99 101; do
+		copied events=$events
+		mdadm --quiet --assemble --run $md "$a0"
+		state_is '[2/1] [U_]'
+		another_disk
+		# It writes a superblock of this array there first.
+		mark_log
+		refused "" mdadm --quiet $md --add "$copy"
+		log_has "${copy#/dev/} is not added"
+		unheld "$copy"
+		state_is '[2/1] [U_]'
+		join "$a1"
+		all_up 2
+		mdadm --quiet $md --fail "$a1"
+		remove $md "$a1"
+		mdadm --quiet $md --add "$a1"
+		all_up 2
+		holds "$work/data" $md 0
+		stop $md
+	done
+	sb restore "$a0" "$work/good"
+}
+# No superblock can be read or written, so that the array's event count in memory is not the disk's.
+joins_the_dead() {
+	copied events=99
+	mdadm --quiet --assemble $md /dev/mapper/dead "$a1"
+	all_up 2
+	dm_break_all dead "$a2"
+	mark_log
+	mdadm --quiet $md --fail "$a1"
+	remove $md "$a1"
+	wait_for log_has "the superblock is not written"
+	another_disk
+	refused "" read_at $md 0 16
+	join "$a1"
+	all_up 2
+	holds "$work/data" $md 0
+	dm_mend dead "$a2"
+	stop $md
+	sb restore "$a0" "$work/good"
 }
 
 many_slots() {
@@ -177,6 +239,8 @@ for meta in "${metadata[@]}"; do
 		alien events=99
 	claim "$meta: a copy with a newer superblock: never both" newer events=101
 	claim "$meta: a disk of another size with a copy of the superblock: never both" other_size
+	claim "$meta: a copy with another event count does not join the running array, a path does" joins
+	claim "$meta: no path works: a copy with an older superblock does not join, a path does" joins_the_dead
 	case $meta in
 	0.90) claim "$meta: 27 slots: a failed path finds no place in the superblock, and the array goes on" many_slots ;;
 	*) claim "$meta: a table that is too long: refused" spoiled max_dev=1921 ;;
@@ -186,3 +250,4 @@ for meta in "${metadata[@]}"; do
 	esac
 	claim "$meta: $number random corruptions, seed $seed: refused, or a correct array" fuzzed
 done
+dm_remove dead
