@@ -9,7 +9,7 @@
 #     scripts/vm -- env PATH=DIR:/usr/sbin:/usr/bin METADATA="1.2 0.90" tests/selftests/mdadm.sh
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 read -r -a metadata <<<"${METADATA:-1.2 1.1 1.0 0.90}"
-selftest_begin $((16 * ${#metadata[@]}))
+selftest_begin $((17 * ${#metadata[@]}))
 
 pattern "$work/data" 16
 name1=$(kname /dev/path1)
@@ -104,17 +104,21 @@ degraded() {
 	mdadm --quiet --assemble $md /dev/path0 /dev/path1
 	whole
 }
+# place DEV: the sector that the superblock begins at.
+place() {
+	case $meta in
+	1.1) echo 0 ;;
+	1.2) echo 8 ;;
+	1.0) field "$1" "Super Offset" | tr -dc 0-9 ;;
+	0.90) echo $((($(sectors "$1") & ~127) - 128)) ;;
+	esac
+}
 crashed() {
 	local sector
 	mdadm --quiet $md --fail /dev/path0 --remove /dev/path0
 	wait_for active 1
 	# What a crash would leave is what is on the disk now.
-	case $meta in
-	1.1) sector=0 ;;
-	1.2) sector=8 ;;
-	1.0) sector=$(field /dev/path1 "Super Offset" | tr -dc 0-9) ;;
-	0.90) sector=$((($(sectors /dev/path1) & ~127) - 128)) ;;
-	esac
+	sector=$(place /dev/path1)
 	dd if=/dev/path1 of="$work/super" iflag=direct bs=512 skip="$sector" count=8 status=none
 	mdadm --quiet $md --add /dev/path0
 	whole
@@ -122,6 +126,18 @@ crashed() {
 	dd if="$work/super" of=/dev/path1 oflag=direct bs=512 seek="$sector" count=8 status=none
 	active 1
 	mdadm --quiet --assemble $md /dev/path1 /dev/path0
+	whole
+}
+
+# As mdadm --add leaves it when it is interrupted: zeroed, and not yet written anew.
+zeroed() {
+	local sector
+	sector=$(place /dev/path1)
+	dd if=/dev/zero of=/dev/path1 oflag=direct bs=512 seek="$sector" count=8 status=none
+	refused "No md superblock" mdadm --examine /dev/path0
+	stop $md
+	active 2
+	mdadm --quiet --assemble $md /dev/path0 /dev/path1
 	whole
 }
 
@@ -224,6 +240,7 @@ for meta in "${metadata[@]}"; do
 	claim "$meta: --re-add is refused, --add is not" readd_refused
 	claim "$meta: stopped with one path, assembled with two" degraded
 	claim "$meta: assembled with two from the superblock that a crash with one path leaves" crashed
+	claim "$meta: the superblock is zeroed while the array runs: it is there when that has stopped" zeroed
 	claim "$meta: assembled by UUID, and not by another" by_uuid
 	claim "$meta: assembled by scan" by_scan
 	claim "$meta: assembled by configuration file" by_config
