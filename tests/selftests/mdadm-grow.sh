@@ -6,7 +6,7 @@
 # An array changes while I/O runs: more slots and fewer, spares, the size, read-only and back. Needs md
 # core with patches/ where there are superblocks.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin $((45 + 2 * 2))
+selftest_begin $((45 + 2 * 2 + 1))
 
 attribute=/sys/block/md0/md
 pattern "$work/data" 16
@@ -270,3 +270,23 @@ for meta in 1.0 0.90; do
 	claim "$meta: the disk grows, and the array: a spare takes a slot, and the data stay" spare_grows
 	claim "$meta: … a path that failed before is not used until it is added anew" failed_grows
 done
+
+# The superblock of 0.90 has 32 bits for a size in KiB.
+limited() {
+	local dev size
+	modprobe loop
+	truncate -s 5T "$work/huge"
+	loops=("$(losetup --find --show "$work/huge")" "$(losetup --find --show "$work/huge")")
+	mdadm --quiet --create $md --run --metadata=0.90 --size=1G --level=multipath --raid-devices=2 "${loops[@]}"
+	for dev in "${loops[@]}"; do echo 0 >"$attribute/dev-${dev#/dev/}/size"; done
+	size=$(<"$attribute/dev-${loops[0]#/dev/}/size")
+	echo "$size" >$attribute/component_size
+	equal $((size * 2)) "$(sectors $md)"
+	stop $md
+	mdadm --quiet --assemble $md "${loops[@]}"
+	equal $((size * 2)) "$(sectors $md)"
+	equal $((2 ** 32 - 1)) "$size"
+	stop $md
+	losetup --detach "${loops[@]}"
+}
+claim "0.90: on 5 TiB it grows to 4 TiB, which is what the superblock can say" limited
