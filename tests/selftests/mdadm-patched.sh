@@ -7,7 +7,7 @@
 # Needs md core with patches/, and build/patched-mdadm of scripts/build-mdadm.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 PATH=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/patched-mdadm"):$PATH
-selftest_begin $((1 + 2 * 14 + 2 * 5 + 7 + 5 + 4))
+selftest_begin $((1 + 2 * 14 + 2 * 5 + 7 + 5 + 4 + 1))
 
 pattern "$work/data" 16
 
@@ -320,4 +320,14 @@ for meta in 1.2 0.90; do
 		eval 'no_superblock && comes_back'
 	stop $md
 done
+
+# --- other levels ---
+
+# Their number of devices is limited as before, by the metadata, or without by that of 0.90.
+another_level() {
+	mdadm --quiet --build $md --level=raid1 --raid-devices=2 --assume-clean "$loop0" "$blank"
+	refused "Cannot increase raid-disks on this array beyond 27" mdadm --grow $md -n 30
+	stop $md
+}
+claim "raid1: --grow to more devices than the metadata has room for: refused, as without the series" another_level
 losetup --detach-all
