@@ -214,6 +214,9 @@ large=$((400 * 2048))
 begin() {
 	local n
 	for n in 0 1 2; do dm_over grow$n /dev/path$n $small; done
+	# It would assemble the array by itself, once that is stopped.
+	settle
+	udev_off
 	create $md "$meta" /dev/mapper/grow0 /dev/mapper/grow1
 	state_is '[2/2] [UU]'
 	case $meta in
@@ -236,13 +239,13 @@ kept() {
 	equal $((350 * 2048)) "$(sectors $md)"
 	holds "$work/data" $md $((place - 4))
 	stop $md
+	udev_on
 	dm_remove grow0 grow1 grow2
 	blkdiscard --force /dev/path0
 }
 spare_grows() {
 	begin
 	mdadm --quiet $md --add-spare /dev/mapper/grow2
-	settle
 	is_spare /dev/mapper/grow2
 	grows
 	mdadm --quiet $md --fail /dev/mapper/grow0
@@ -289,4 +292,5 @@ limited() {
 	stop $md
 	losetup --detach "${loops[@]}"
 }
+udev_off
 claim "0.90: on 5 TiB it grows to 4 TiB, which is what the superblock can say" limited

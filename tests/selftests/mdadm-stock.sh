@@ -133,13 +133,15 @@ done
 spare_in_the_way() {
 	local n place
 	for n in 0 1 2; do dm_over grow$n /dev/path$n $((200 * 2048)); done
+	# It would assemble the array by itself, once that is stopped.
+	settle
+	udev_off
 	refused "busy" create $md "$meta" /dev/mapper/grow0 /dev/mapper/grow1
 	stop $md
 	mdadm --quiet --assemble --run $md /dev/mapper/grow0
 	mdadm --quiet $md --add /dev/mapper/grow1
 	all_up 2
 	mdadm --quiet $md --add-spare /dev/mapper/grow2
-	settle
 	for n in 0 1 2; do dm_change grow$n "0 $((400 * 2048)) linear /dev/path$n 0"; done
 	mark_log
 	refused "" mdadm --grow $md --size=350M
@@ -153,11 +155,11 @@ spare_in_the_way() {
 	pattern "$work/end" 48
 	write_at $md $place 48 "$work/end"
 	mdadm --quiet $md --add-spare /dev/mapper/grow2
-	settle
 	mdadm --quiet $md --fail /dev/mapper/grow1
 	all_up 2
 	stop $md
 	holds "$work/end" /dev/path0 $place
+	udev_on
 	dm_remove grow0 grow1 grow2
 	blkdiscard --force /dev/path0
 }
