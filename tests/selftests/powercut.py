@@ -297,6 +297,7 @@ def replay(log, disk, cow, filesystem, wanted, *phases):
             chosen[points[len(points) * i // count - 1]] = phase
         seen[phase] = [len(points), 0, 0, []]
     last = max(chosen)
+    kmsg = os.open("/dev/kmsg", os.O_WRONLY)
     mark, left_out = this.victim(last)
     for index, entry in enumerate(this.entries[:last + 1]):
         if index == left_out:
@@ -305,6 +306,7 @@ def replay(log, disk, cow, filesystem, wanted, *phases):
         if index in chosen:
             result = seen[chosen[index]]
             result[1] += 1
+            os.write(kmsg, f"<6>powercut: {filesystem}, {chosen[index]}: {result[1]} of {result[0]}".encode())
             result[2] += len(this.promises)
             result[3] += [f"entry {index}: {problem}" for problem in this.look()]
     for phase, (points, looked, promises, problems) in seen.items():

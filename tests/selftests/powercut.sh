@@ -14,9 +14,10 @@ tracing=/sys/kernel/tracing events=/sys/kernel/tracing/events/md_multipath
 disks=(cutdata cutdisk cutcow)
 program=${BASH_SOURCE[0]%/*}/powercut.py
 
-# begin PHASE: a mark in the log.
+# begin PHASE: a mark in the log, and a line for those who wait.
 begin() {
 	dmsetup message logged 0 mark "begin:$1"
+	printf '<6>powercut: the phase %s is recorded\n' "$1" >/dev/kmsg
 }
 # stuck: something is in flight, and nothing comes back.
 stuck() {
