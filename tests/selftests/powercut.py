@@ -297,6 +297,7 @@ def replay(log, disk, cow, filesystem, wanted, *phases):
             chosen[points[len(points) * i // count - 1]] = phase
         seen[phase] = [len(points), 0, 0, []]
     last = max(chosen)
+    looks = collections.Counter(chosen.values())
     kmsg = os.open("/dev/kmsg", os.O_WRONLY)
     mark, left_out = this.victim(last)
     for index, entry in enumerate(this.entries[:last + 1]):
@@ -304,9 +305,10 @@ def replay(log, disk, cow, filesystem, wanted, *phases):
             before = os.pread(this.disk, entry.sectors * 512, entry.sector * 512)
         this.apply(entry)
         if index in chosen:
-            result = seen[chosen[index]]
+            phase = chosen[index]
+            result = seen[phase]
             result[1] += 1
-            os.write(kmsg, f"<6>powercut: {filesystem}, {chosen[index]}: {result[1]} of {result[0]}".encode())
+            os.write(kmsg, f"<6>powercut: {filesystem}, {phase}: {result[1]} of {looks[phase]}".encode())
             result[2] += len(this.promises)
             result[3] += [f"entry {index}: {problem}" for problem in this.look()]
     for phase, (points, looked, promises, problems) in seen.items():
