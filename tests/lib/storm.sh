@@ -114,8 +114,10 @@ array_event() {
 		mdadm --quiet "/dev/$array" --add "/dev/$dev"
 		;;
 	readd)
-		# mdadm never does that for this level.
-		fit "$array" "$n" && ! mdadm --quiet "/dev/$array" --re-add "/dev/$dev"
+		# The distribution's mdadm never does that for this level.
+		fit "$array" "$n" || return
+		member "$array" "$n"
+		[[ $state == *faulty* ]] && echo re-add >"$(member_dir "$array" "$n")/state"
 		;;
 	slots) echo $((4 + value % 9)) >"$sys/raid_disks" ;;
 	policy)
@@ -124,16 +126,63 @@ array_event() {
 		;;
 	priority) echo $((value % 5)) >"$sys/dev-$dev/multipath/priority" ;;
 	hold) echo $((value % 40)) >"$sys/write_retry_hold_ms" ;;
-	cpu) echo $((value % 2)) >/sys/devices/system/cpu/cpu1/online ;;
+	timeout)
+		echo $((value % 3 * 1000)) >"$sys/no_path_timeout_ms" &&
+			echo $((1 + value % 4096)) >"$sys/no_path_max_parked"
+		;;
+	suspend)
+		# Writes to the half of the array that its I/O is in wait.
+		[ -z "${suspended[$array]:-}" ] || return
+		echo $((value % 2 * 16384)) >"$sys/suspend_lo" && echo 262144 >"$sys/suspend_hi" || return
+		suspended[$array]=$number
+		;;
+	cpu)
+		[ -z "$cpu_since" ] && echo 0 >$cpu1 || return
+		cpu_since=$number
+		;;
 	memory)
-		echo 3 >/proc/sys/vm/drop_caches
+		[ -z "$hog" ] || return
+		storm_note "memory is short"
 		python3 -I -S -c '
-import sys
-taken = bytearray(int(sys.argv[1]) * 512)
-taken[::4096] = bytes((len(taken) + 4095) // 4096)' "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)"
+import signal, sys
+open("/proc/self/oom_score_adj", "w").write("1000")
+pages = bytearray(int(sys.argv[1]) * 1024 // 100 * 95)
+for i in range(0, len(pages), 4096): pages[i] = 1
+signal.pause()' "$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)" &
+		hog=$! hog_since=$number
 		;;
 	detail) mdadm --detail "/dev/$array" >/dev/null ;;
 	esac 2>/dev/null
+}
+
+# What lasts for a few events: by array, since which one writes to a range of it wait; the process that has nearly
+# all memory, and since when; since when a processor is away, as there are two, and much to do.
+declare -A suspended
+hog='' hog_since=0 cpu_since=''
+cpu1=/sys/devices/system/cpu/cpu1/online
+suspend_ends() {
+	[ -n "${suspended[$1]:-}" ] || return 0
+	echo 0 >"/sys/block/$1/md/suspend_hi"
+	suspended[$1]=''
+}
+memory_ends() {
+	[ -n "$hog" ] || return 0
+	kill "$hog" || :
+	wait "$hog" || :
+	hog=''
+	storm_note "memory is there again"
+}
+# passes [NOW]: what has lasted for long enough ends, or all of it.
+passes() {
+	local array
+	for array in "${arrays[@]}"; do
+		if [ $# -eq 1 ] || [ $((number - ${suspended[$array]:-$number})) -ge 4 ]; then suspend_ends "$array"; fi
+	done
+	if [ $# -eq 1 ] || [ $((number - hog_since)) -ge 3 ]; then memory_ends; fi 2>/dev/null
+	if [ -n "$cpu_since" ] && { [ $# -eq 1 ] || [ $((number - cpu_since)) -ge 3 ]; }; then
+		echo 1 >$cpu1
+		cpu_since=''
+	fi
 }
 
 # resize ARRAY KIB: md core refuses while a path is there that failed, or one that was added to an array without
@@ -161,15 +210,17 @@ storm_saw() {
 		sum=$((sum + ${happened[$kind]}))
 	done
 	diag "events: $sum of $events:$line"
-	diag "read and verified: $(bytes_read) MiB; errors while a path was whole: $wrong, while none was: $expected;" \
+	diag "written and read back: $(written) MiB; errors while a path was whole: $wrong, while none was: $expected;" \
 		"waited for a path: $parked"
+	diag "witness: $(tail -qn 1 "$work"/witness-* | awk '{ reads += $3; writes += $5; errors += $7 }
+		END { print "reads " reads + 0 ", writes " writes + 0 ", errors " errors + 0 }')"
 }
 
 # done_to N KIND ARRAY VALUE: the event happens to path N; what needs a path in a certain state, to the next
 # one in it.
 done_to() {
 	local n=$1 kind=$2 i tries=1
-	case $kind in running | rescan | mend | remove | add | priority) tries=$count ;; esac
+	case $kind in running | rescan | mend | remove | add | readd | priority) tries=$count ;; esac
 	for ((i = 0; i < tries; i++)); do
 		! event "$kind" $(((n + i) % count)) "$3" "$4" || return 0
 	done
@@ -177,22 +228,23 @@ done_to() {
 }
 # The events, one after the other. All `kinds` come once before one comes again; where one is named twice, twice.
 storm() {
-	local i k kind array value chosen deck=()
+	local number k kind array value chosen deck=()
 	happened=()
 	# Each claim has a shell of its own, which would choose anew.
 	RANDOM=$((seed % 32768))
-	for ((i = 0; i < events; i++)); do
+	for ((number = 0; number < events; number++)); do
 		[ "${#deck[@]}" -gt 0 ] || deck=("${kinds[@]}")
 		k=$((RANDOM % ${#deck[@]}))
 		kind=${deck[k]} chosen=$((RANDOM % count)) array=${arrays[RANDOM % 2]} value=$RANDOM
 		deck=("${deck[@]:0:k}" "${deck[@]:k+1}")
-		before "$i" "$chosen" "$kind" "$value"
-		storm_note "$i: $kind path $chosen $array $value"
+		passes
+		before "$number" "$chosen" "$kind" "$value"
+		storm_note "$number: $kind path $chosen $array $value"
 		! done_to "$chosen" "$kind" "$array" "$value" || happened[$kind]=$((${happened[$kind]:-0} + 1))
-		for k in "${io_pids[@]}"; do kill -0 "$k" || storm_fails "fio has ended"; done
+		for k in "${io_pids[@]}"; do kill -0 "$k" || storm_fails "the I/O has ended"; done
 		after
 	done
-	echo 1 >/sys/devices/system/cpu/cpu1/online
+	passes now
 	storm_note "the end"
 	heal
 	# The shell of a claim ends with it.
@@ -202,7 +254,9 @@ storm() {
 storm_fails() {
 	echo "$*"
 	cat /proc/mdstat /sys/kernel/debug/md_multipath/*/* /sys/block/{md*,sd*}/inflight
-	head -n 20 "$work"/fio-*.log
+	head -n 20 "$work"/fio-*.log "$work"/witness-*
+	passes now
+	unblock
 	kill -CONT "${io_pids[@]}" || :
 	exit 1
 }
@@ -215,12 +269,15 @@ heal() {
 	local i
 	for ((i = 1; i <= count; i++)); do whole $(((safe + i) % count)); done
 }
-# most_happened: what a state of things does not allow does not happen.
+# most_happened: what a state of things does not allow does not happen. In a long storm each kind has.
 most_happened() {
 	local kind sum=0
 	# shellcheck source=/dev/null
 	. "$work/state"
 	declare -p happened
+	for kind in "${kinds[@]}"; do
+		[ "$events" -lt 1000 ] || [ -n "${happened[$kind]:-}" ] || return
+	done
 	for kind in "${!happened[@]}"; do sum=$((sum + ${happened[$kind]})); done
 	[ $((2 * sum)) -ge "$events" ]
 }
@@ -293,7 +350,7 @@ jobs=()
 job() {
 	jobs+=("$1")
 	# Overlapping writes that are in flight together may be done in any order.
-	io_begin "$1" "/dev/$2" --randseed="$RANDOM" --serialize_overlap=1 --runtime=1000000 "${@:3}" || {
+	io_begin "$1" "/dev/$2" --randseed="$RANDOM" --serialize_overlap=1 "${@:3}" || {
 		diag "$(<"$work/fio-$1.log")"
 		return 1
 	}
@@ -302,11 +359,19 @@ job() {
 fio_field() {
 	sed -n '/^{/,$p' "$work/fio-$1.json" | jq -r ".jobs[0] | $2"
 }
-# In MiB.
-bytes_read() {
+# In MiB. Each block that was written is read after a few others.
+written() {
 	local name sum=0
-	for name in "${jobs[@]}"; do sum=$((sum + $(fio_field "$name" .read.io_bytes))); done
+	for name in "${jobs[@]}"; do sum=$((sum + $(fio_field "$name" .write.io_bytes))); done
 	printf '%d' $((sum >> 20))
+}
+# witness ARRAY OFFSET [FILE]: a part of the array, or of a file on it, that is watched more closely than fio does
+# where I/O may fail.
+witness() {
+	local said=$work/witness-$1
+	python3 -I -S "${BASH_SOURCE[0]%/*}/witness.py" "${3:-/dev/$1}" "$2" 3 >"$said" 2>&1 &
+	io_pids+=($!)
+	wait_for grep -q begins "$said"
 }
 # data_right ERRORS: there was I/O, and each job read what it had written. It may remember an error of these,
 # `5|67`, with which it has gone on.
@@ -321,5 +386,9 @@ data_right() {
 		fields=$(fio_field "$name" '"\(.error) \(.read.total_ios) \(.write.total_ios)"')
 		[[ $fields =~ ^(0|$1)\ [1-9][0-9]*\ [1-9] ]] || return
 		! grep -Eq 'verify:|verify failed' "$work/fio-$name.log" "$work/fio-$name.json" || return
+	done
+	for name in "$work"/witness-*; do
+		tail -n 20 "$name"
+		[[ $(tail -n 1 "$name") =~ ^right:\ reads\ [1-9][0-9]*\ writes\ [1-9] ]] || return
 	done
 }

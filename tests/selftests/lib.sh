@@ -580,7 +580,8 @@ busy() {
 
 # Verified I/O in the background, until `io_end`, in a part of the device of its own.
 io_pids=()
-# io_begin NAME DEV [FIO-OPTION]...: of `io_file`, on a file system on DEV, where that is set.
+# io_begin NAME DEV [FIO-OPTION]...: of `io_file`, on a file system on DEV, where that is set. With blocks of one
+# size, and loops and no time, fio knows each block's generation: an older one that was left, or came late, is wrong.
 io_begin() {
 	local name=$1 dev=$2
 	shift 2
@@ -589,9 +590,9 @@ io_begin() {
 		# Told to end, fio may write to a thread of its own that has ended already.
 		trap '' PIPE
 		exec fio --name="$name" --thread --filename="${io_file:-$dev}" --direct=1 --ioengine=libaio --iodepth=8 --rw=randrw \
-			--bsrange=4k-32k --blockalign=4k --offset=64M --size=8M --rate_iops=150,150 \
+			--bs=8k --offset=64M --size=8M --loops=1000000 --rate_iops=150,150 \
 			--verify=crc32c --verify_backlog=16 --verify_fatal=1 --verify_state_save=0 \
-			--time_based --runtime=3600 --output-format=json --output="$work/fio-$name.json" \
+			--output-format=json --output="$work/fio-$name.json" \
 			--randseed="$RANDOM" "$@"
 	) >"$work/fio-$name.log" 2>&1 &
 	io_pids+=($!)
@@ -604,7 +605,8 @@ io_end() {
 	io_status=0
 	for pid in "${io_pids[@]}"; do
 		kill -INT "$pid" 2>/dev/null || :
-		wait "$pid" || io_status=$?
+		# What waits for an I/O that is lost cannot even be killed.
+		if wait_for not kill -0 "$pid"; then wait "$pid" || io_status=$?; else io_status=hangs; fi
 	done
 	io_pids=()
 }
@@ -618,7 +620,7 @@ io_clean() {
 	echo "error, reads, writes: $numbers; status $io_status"
 	[[ $numbers =~ ^0\ [1-9][0-9]*\ [1-9] ]] || return
 	# 128: ended by a signal, as it was told to.
-	[ "$io_status" -eq 0 ] || [ "$io_status" -eq 128 ] || return
+	[ "$io_status" = 0 ] || [ "$io_status" = 128 ] || return
 	! grep -Eq 'verify:|verify failed|io_u error' "$work/fio-$1.log" "$work/fio-$1.json"
 }
 
@@ -678,12 +680,23 @@ nothing_left() {
 paths_at_start=(/dev/path?*)
 [ -e "${paths_at_start[0]}" ] || paths_at_start=()
 
-clean_once() {
-	local place name host mounts
+# unblock: no I/O waits for what a test has stopped, or for a path.
+unblock() {
+	local place name
 	for place in /sys/block/dm-*; do
 		[ -e "$place" ] || continue
 		[ "$(<"$place/dm/suspended")" = 0 ] || dmsetup --noudevsync resume "$(<"$place/dm/name")" || :
 	done
+	for place in /sys/block/md*; do
+		for name in no_path_timeout_ms suspend_hi; do
+			[ ! -e "$place/md/$name" ] || echo 0 >"$place/md/$name" || :
+		done
+	done
+}
+
+clean_once() {
+	local place name host mounts
+	unblock
 	for place in /sys/block/*/device/state; do
 		[ ! -e "$place" ] || [ "$(<"$place")" != offline ] || echo running >"$place" || :
 	done
@@ -700,10 +713,6 @@ clean_once() {
 		dmsetup --noudevsync remove "$name" || :
 	done
 	for place in /sys/block/md*; do
-		# What waits for a path would keep it from stopping, and what waits for a range that is suspended.
-		for name in no_path_timeout_ms suspend_hi; do
-			[ ! -e "$place/md/$name" ] || echo 0 >"$place/md/$name" || :
-		done
 		[ ! -e "$place" ] || mdadm --quiet --stop "/dev/${place##*/}" || :
 	done
 	for place in /sys/block/loop*/loop; do

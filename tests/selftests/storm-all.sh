@@ -38,7 +38,7 @@ fault_file() {
 }
 # fault N COUNT HOSTBYTE: every command ends so, or, with a negative COUNT, so many.
 fault() {
-	echo "2 $2 0xff $3 0 0 0 0 0" >"$(fault_file "$1")"
+	echo "2 $2 0xff $3 0 0 0 0 0" >"$(fault_file "$1")" || return
 	faulted[$1]=1
 }
 mend() {
@@ -81,9 +81,23 @@ joined() {
 drained() {
 	local array
 	[ -z "$parks" ] && [ "${#io_pids[@]}" -gt 0 ] || return 0
-	kill -STOP "${io_pids[@]}" || storm_fails "fio has ended"
+	for array in "${arrays[@]}"; do suspend_ends "$array"; done
+	kill -STOP "${io_pids[@]}" || storm_fails "the I/O has ended"
 	for array in "${arrays[@]}"; do must idle "/dev/$array"; done
 	kill -CONT "${io_pids[@]}"
+}
+
+# another N: a path other than this one is whole, and is the one that is so for sure from here on. With parking
+# nobody asks.
+another() {
+	local i
+	for ((i = 0; i < count; i++)); do
+		if [ "$i" -ne "$1" ] && [ -z "$parks" ] && fit md0 "$i" && joined "$i" now && drained && joined "$i" now; then
+			sure=$i
+			return
+		fi
+	done
+	return 1
 }
 
 # --- events ----------------------------------------------------------------------------------------
@@ -94,11 +108,11 @@ harm() {
 	case $1 in
 	offline)
 		[ -z "${offline[$n]:-}" ] || return
-		echo offline >"/sys/block/${disk[$n]}/device/state"
+		echo offline >"/sys/block/${disk[$n]}/device/state" || return
 		offline[$n]=1
 		;;
 	delete)
-		echo 1 >"/sys/block/${disk[$n]}/device/delete"
+		echo 1 >"/sys/block/${disk[$n]}/device/delete" || return
 		gone[$n]=1 offline[$n]='' faulted[$n]=''
 		;;
 	# DID_TRANSPORT_FAILFAST, all or a few; and DID_NO_CONNECT, which the disk might have said as well.
@@ -108,14 +122,15 @@ harm() {
 	esac
 }
 event() {
-	local kind=$1 n=$2 i
+	local kind=$1 n=$2 i status=1
 	case $kind in
 	offline | delete | transport | glitch | error) harm "$@" ;;
 	all)
 		# Each in its own way.
 		for ((i = 0; i < count; i++)); do
-			harm "${harms[($4 >> 2 * i) % ${#harms[@]}]}" "$i" "$3" "$4" || :
+			! harm "${harms[($4 >> 2 * i) % ${#harms[@]}]}" "$i" "$3" "$4" || status=0
 		done
+		return "$status"
 		;;
 	running) running "$n" ;;
 	rescan) rescan "$n" ;;
@@ -130,7 +145,10 @@ before() {
 	[ -n "$sure" ] || [ $((i - since)) -lt 10 ] || whole "$n"
 	case $kind in
 	all) ;;
-	offline | delete | transport | glitch | error | fail) [ "$n" = "$sure" ] || return 0 ;;
+	offline | delete | transport | glitch | error | fail)
+		[ "$n" = "$sure" ] || return 0
+		! another "$n" || return 0
+		;;
 	*) return 0 ;;
 	esac
 	[ -z "$sure" ] || since=$i
@@ -145,22 +163,28 @@ after() {
 	done
 }
 
-# jobs_of_all DIRECT BUFFERED [FIO-OPTION]...: options of the first job alone, and of the second.
+# jobs_of_all SIZES DIRECT BUFFERED [FIO-OPTION]...: the sizes of blocks of each job; options of the first job
+# alone, and of the second.
 jobs_of_all() {
-	local first=$1 second=$2
-	shift 2
+	local sizes first=$2 second=$3
+	read -r -a sizes <<<"$1"
+	shift 3
 	jobs=()
 	# shellcheck disable=SC2086 # words
-	job direct md0 --rate_iops=40,40 --offset=1M --size=6M --bsrange=4k-64k "$@" $first
-	job sync md0 --rate_iops=40,40 --offset=8M --size=6M --ioengine=psync --fsync=8 "$@" "$second"
-	job small md1 --rate_iops=40,40 --offset=1M --size=6M --ioengine=psync --bsrange=4k-8k --fdatasync=16 "$@"
-	job large md1 --rate_iops=8,8 --offset=8M --size=6M --bsrange=256k-512k --iodepth=4 "$@"
+	job direct md0 --rate_iops=40,40 --offset=1M --size=6M "--${sizes[0]}" "$@" $first
+	job sync md0 --rate_iops=40,40 --offset=8M --size=6M --ioengine=psync "--${sizes[1]}" --fsync=8 "$@" \
+		"$second"
+	job small md1 --rate_iops=40,40 --offset=1M --size=6M --ioengine=psync "--${sizes[2]}" --fdatasync=16 \
+		"$@"
+	job large md1 --rate_iops=8,8 --offset=8M --size=6M "--${sizes[3]}" --iodepth=4 "$@"
+	witness md0 $((15 << 20))
+	witness md1 $((15 << 20))
 }
 # round TEXT ERRORS: a storm, and what became of its I/O; ERRORS as for `data_right`.
 round() {
 	errors_begin
 	jobs_begin
-	claim "$1: $events events, and a path that is whole stays in use" storm
+	claim "$1: $events events of seed $seed, and a path that is whole stays in use" storm
 	claim "$1: most of them could be done" most_happened
 	io_end
 	errors_end
@@ -184,16 +208,18 @@ done
 
 events=$(((events + 1) / 2))
 common=(delete delete rescan rescan transport glitch glitch mend mend fail fail remove add add all
-	whole whole slots size policy priority hold cpu memory detail)
+	readd whole whole slots size policy priority hold suspend cpu memory detail)
 
 # Nothing is buffered: what the page cache could not write it forgets.
 harms=(offline delete transport error)
 kinds=("${common[@]}" offline running running error)
 jobs_begin() {
 	local errors=5:19:67:110
-	# Of several I/Os at a time that fail fio loses count, and crashes.
-	jobs_of_all "--numjobs=3 --size=2M --offset_increment=2M --group_reporting" --direct=1 --ioengine=psync \
-		--continue_on_error=io "--ignore_error=$errors,$errors"
+	# Of several I/Os at a time that fail fio loses count, and crashes. Of generations it knows nothing when some
+	# were not written; without a time it would say so. The witness does.
+	jobs_of_all "bsrange=4k-64k bsrange=4k-32k bsrange=4k-8k bsrange=256k-512k" \
+		"--numjobs=3 --size=2M --offset_increment=2M --group_reporting" --direct=1 --ioengine=psync \
+		--time_based --runtime=1000000 --continue_on_error=io "--ignore_error=$errors,$errors"
 }
 round "at once" "5|19|67|110"
 # some NUMBER: not of a few events.
@@ -208,7 +234,7 @@ parks=1
 harms=(delete transport)
 kinds=("${common[@]}")
 jobs_begin() {
-	jobs_of_all "" --direct=0
+	jobs_of_all "bs=32k bs=8k bs=4k bs=512k" "" --direct=0
 }
 round "parking" 0
 claim "parking: none failed, whatever was up" equal "0 0" "$wrong $expected"

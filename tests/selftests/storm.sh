@@ -9,8 +9,8 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 # shellcheck source=tests/lib/storm.sh
 . "${BASH_SOURCE[0]%/*}/../lib/storm.sh"
-selftest_begin 5
-storm_begin 200
+selftest_begin 6
+storm_begin 220
 
 # --- paths -----------------------------------------------------------------------------------------
 
@@ -77,13 +77,13 @@ event() {
 	case $1 in
 	offline)
 		[ -z "${offline[$n]:-}${gone[$n]:-}" ] || return
-		echo offline >"/sys/block/${disk[$n]}/device/state"
+		echo offline >"/sys/block/${disk[$n]}/device/state" || return
 		offline[$n]=1
 		;;
 	running) running "$n" ;;
 	delete)
 		[ -z "${gone[$n]:-}" ] || return
-		echo 1 >"/sys/block/${disk[$n]}/device/delete"
+		echo 1 >"/sys/block/${disk[$n]}/device/delete" || return
 		gone[$n]=1 offline[$n]=''
 		;;
 	rescan) rescan "$n" ;;
@@ -118,11 +118,10 @@ event() {
 	esac
 }
 kinds=(offline offline running running delete rescan rescan error error hang mend mend fail fail remove add add
-	readd whole slots size policy priority hold cpu memory detail)
+	readd whole slots size policy priority hold timeout suspend cpu memory detail)
 
 before() {
 	local key
-	number=$1
 	# What hangs does so for a dozen events, so that nobody takes it for a task that is stuck.
 	for key in "${!hung[@]}"; do
 		if [ -z "${hung[$key]}" ] || [ $((number - hung[$key])) -lt 12 ]; then continue; fi
@@ -177,12 +176,13 @@ udev_off
 
 # Each job has a part of its own: direct and deep, buffered with fsync, small and synchronous, large.
 errors_begin
-job direct md0 --rate_iops=40,40 --bsrange=4k-64k
+job direct md0 --rate_iops=40,40 --bs=32k
 job buffered md0 --rate_iops=40,40 --offset=80M --direct=0 --ioengine=psync --fsync=8
-io_file=$mnt/small job small md1 --rate_iops=40,40 --offset=0 --direct=0 --ioengine=psync --bsrange=4k-8k \
-	--fdatasync=16
-io_file=$mnt/large job large md1 --rate_iops=8,8 --offset=0 --bsrange=256k-512k --iodepth=4
-claim "$events events, and the path that is whole stays in use and fails nothing" storm
+io_file=$mnt/small job small md1 --rate_iops=40,40 --offset=0 --direct=0 --ioengine=psync --bs=4k --fdatasync=16
+io_file=$mnt/large job large md1 --rate_iops=8,8 --offset=0 --bs=512k --iodepth=4
+witness md0 $((100 << 20))
+witness md1 0 "$mnt/witness"
+claim "$events events of seed $seed, and the path that is whole stays in use and fails nothing" storm
 claim "most of them could be done" most_happened
 io_end
 errors_end
@@ -191,6 +191,7 @@ claim "no I/O of an array failed" no_wrong_errors
 claim "all data are right" data_right 0
 storm_saw
 umount "$mnt"
+claim "the file system is whole" e2fsck -fn /dev/md1
 udev_on
 # It has not heard of those that came meanwhile.
 udevadm trigger --action=add --subsystem-match=block

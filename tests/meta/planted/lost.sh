@@ -14,8 +14,10 @@ pattern "$work/data" 64
 write_at $md 0 64 "$work/data"
 dd if=/dev/zero of=/dev/mapper/mp1 bs=4k seek=13 count=1 oflag=direct conv=notrunc status=none
 claim "the data read back" holds "$work/data" $md 0
-# From now on the first path drops them, and says that they are done.
-io_begin lost $md
+# From now on the first path drops them, and says that they are done. There is no block that was not written
+# before: what is read is older, and nothing else.
+io_begin lost $md --size=256k
+wait_for more_ios $md $(($(ios $md) + 256))
 dm_change mp0 "0 $(sectors /dev/path0) flakey /dev/path0 0 0 1 1 drop_writes"
 wait_for -t 30 not kill -0 "${io_pids[0]}" || :
 io_end
