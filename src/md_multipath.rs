@@ -38,10 +38,10 @@
 //! `reconfig_mutex` (md core) → one of: the gate of the array or of a path (`Counted`), the writer
 //! lock of the slot table (`rcu::Pointer`), the members' settings (`Array::member_files`), the files
 //! in debugfs (`Array::debug`), what is known of the disk, `state` of the array, the retry lists, the
-//! queue of events. None of these is taken inside another. `mddev->lock` (md core) is held around
-//! `status`, which takes an RCU guard alone. `state`, the lock of the retry lists and that of the
-//! events are taken with interrupts off, in any context. Settings are read and written without
-//! `reconfig_mutex`. No lock is taken on the way of an I/O that succeeds.
+//! queue of events. None of these is taken inside another, but the queue of events inside `state`.
+//! `mddev->lock` (md core) is held around `status`, which takes an RCU guard alone. `state`, the lock
+//! of the retry lists and that of the events are taken with interrupts off, in any context. Settings
+//! are read and written without `reconfig_mutex`. No lock is taken on the way of an I/O that succeeds.
 //!
 //! # Who holds what
 //!

@@ -143,7 +143,7 @@ pub(crate) struct Multipath {
     state: SpinLockIrq<State>,
     /// What [`Ms`] are counted from.
     epoch: Instant<Monotonic>,
-    /// What is to be told to user space.
+    /// What is to be told to user space. Added to under `state`.
     #[pin]
     events: SpinLockIrq<KBox<Queue<Name>>>,
     #[pin]
@@ -754,8 +754,10 @@ impl Multipath {
         Ok(())
     }
 
-    /// Has user space told what happened to a path, with `left` that work. Any context.
-    fn happened(array: &Array<Self>, rdev: &Rdev, slot: usize, kind: Kind, left: usize) {
+    /// Has user space told what happened to a path, with as many that work as there are now. `state` is
+    /// held, so that events come in the order of what they tell. Any context.
+    fn happened(array: &Array<Self>, _state: &mut State, rdev: &Rdev, slot: usize, kind: Kind) {
+        let left = array.usable().len();
         array.events.lock().push(slot, kind, rdev.name(), left);
         array.wake_teller();
     }
@@ -1103,6 +1105,7 @@ impl Personality for Multipath {
                     Self::set_usable(array, &mut state, table, left);
                     rdev.clear(Flag::InSync);
                     rdev.set(Flag::Faulty);
+                    Self::happened(array, &mut state, rdev, slot, Kind::Failed);
                 }
             }
             // While I/Os wait for it, it is tried time and again.
@@ -1132,7 +1135,6 @@ impl Personality for Multipath {
                     left.len(),
                     table.len()
                 );
-                Self::happened(array, rdev, slot, Kind::Failed, left.len());
                 array.mddev().members_changed();
             }
         }
@@ -1197,6 +1199,10 @@ impl Personality for Multipath {
         // can be sent to it; see `retry` and `make_request`.
         array.newest.store(number, ordering::Release);
 
+        let kind = match rdev.saved_slot(mddev) {
+            Some(before) if before == slot => Kind::Reinstated,
+            _ => Kind::Added,
+        };
         let usable = {
             let guard = rcu::read_lock();
             let table = array.paths.dereference(&guard);
@@ -1207,6 +1213,7 @@ impl Personality for Multipath {
                 let usable = array.usable().with(Slots::one(slot));
                 rdev.set(Flag::InSync);
                 Self::set_usable(array, &mut state, table, usable);
+                Self::happened(array, &mut state, rdev, slot, kind);
                 if state.parking.path_came() {
                     array.wake();
                 }
@@ -1223,11 +1230,6 @@ impl Personality for Multipath {
                     usable.len(),
                     count
                 );
-                let kind = match rdev.saved_slot(mddev) {
-                    Some(before) if before == slot => Kind::Reinstated,
-                    _ => Kind::Added,
-                };
-                Self::happened(array, rdev, slot, kind, usable.len());
             }
             None => {
                 // It was failed while it was added: it is to be removed, like any failed path.
@@ -1257,7 +1259,7 @@ impl Personality for Multipath {
         }
         array.paths.update(|table| table.replaced(slot, None))?;
         log!(Info, array, "path {} removed", rdev.name());
-        Self::happened(array, rdev, slot, Kind::Removed, array.usable().len());
+        Self::happened(array, &mut array.state.lock(), rdev, slot, Kind::Removed);
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use super::verdict::expected;
 use crate::{
     abstractions::bio::Status,
     multipath::{
+        event::{Kind, Queue},
         slots::{self, Failure, Slots},
         verdict::{failfast, verdict, Exhausted, History, Mark, Verdict},
     },
@@ -72,6 +73,8 @@ enum Planted {
     BelievesHaste,
     /// A path that is tried again stays a suspect, and is convicted by its own success.
     ConvictsItself,
+    /// Events are told of when the lock has been given back under which the paths changed.
+    TellsLate,
 }
 
 /// One act of the schedule. `which` chooses among those that can.
@@ -143,8 +146,16 @@ enum Pick {
 #[derive(Clone, Debug)]
 enum Blame {
     Enter(Id),
-    Lock { path: Id, table: Vec<Option<Id>> },
-    Close { path: Id, table: Vec<Option<Id>> },
+    Lock {
+        path: Id,
+        table: Vec<Option<Id>>,
+    },
+    /// `left`: how many paths worked when it was failed.
+    Close {
+        path: Id,
+        table: Vec<Option<Id>>,
+        left: usize,
+    },
     Over,
 }
 
@@ -210,6 +221,7 @@ enum Admin {
     Publishing { slot: usize, number: u32 },
     Announcing { id: Id },
     Using { id: Id },
+    Telling { id: Id, kind: Kind, left: usize },
 }
 
 struct Array {
@@ -227,6 +239,7 @@ struct Array {
     batch: VecDeque<usize>,
     retrying: Option<(usize, Retry)>,
     admin: Admin,
+    events: Queue<Id>,
 }
 
 impl Array {
@@ -245,6 +258,7 @@ impl Array {
             batch: VecDeque::new(),
             retrying: None,
             admin: Admin::Idle,
+            events: Queue::new(),
         };
         for slot in present.iter() {
             let id = this.path(slot, start);
@@ -395,19 +409,56 @@ impl Array {
                         self.usable = left;
                         self.paths[id].in_sync = false;
                         self.paths[id].faulty = true;
-                        Blame::Close { path: id, table }
+                        let left = self.usable.len();
+                        if self.planted != Planted::TellsLate {
+                            self.happened(id, Kind::Failed, left);
+                        }
+                        Blame::Close {
+                            path: id,
+                            table,
+                            left,
+                        }
                     }
                 }
             }
-            Blame::Close { path, table } => {
+            Blame::Close { path, table, left } => {
                 if let Some(id) = table[self.paths[path].slot] {
                     ensure!(id == path, "path {id} was closed instead of {path}");
                     self.paths[id].closed = true;
+                }
+                if self.planted == Planted::TellsLate {
+                    self.happened(path, Kind::Failed, left);
                 }
                 Blame::Over
             }
             Blame::Over => Blame::Over,
         })
+    }
+
+    fn happened(&mut self, id: Id, kind: Kind, left: usize) {
+        self.events.push(self.paths[id].slot, kind, id, left);
+    }
+
+    /// What user space knows when it has been told all: the last event of each slot says what the slot
+    /// is, and the last of all how many paths work.
+    fn told(&mut self) -> Checked {
+        let mut last = None;
+        while let Some(event) = self.events.pop() {
+            let usable = self.usable.contains(event.slot);
+            let is_so = match event.kind {
+                Kind::Added | Kind::Reinstated => usable,
+                Kind::Failed => !usable && self.table[event.slot].is_some(),
+                Kind::Removed => !usable && self.table[event.slot].is_none(),
+            };
+            ensure!(is_so, "the last that is told is {event:?}");
+            last = Some(event.left);
+        }
+        let left = self.usable.len();
+        ensure!(
+            last.is_none_or(|last| last == left),
+            "{last:?} paths are said to work, and {left} do"
+        );
+        Ok(())
     }
 
     fn put(&mut self, id: Id) -> Checked {
@@ -772,7 +823,11 @@ impl Array {
                     "path {id} lost its slot {slot}"
                 );
                 self.table[slot] = None;
-                Admin::Idle
+                Admin::Telling {
+                    id,
+                    kind: Kind::Removed,
+                    left: self.usable.len(),
+                }
             }
             Admin::Numbering { slot } if self.planted == Planted::NumberBeforeTable => {
                 self.newest = self.newest.wrapping_add(1);
@@ -798,6 +853,20 @@ impl Array {
             Admin::Using { id } => {
                 self.usable = self.usable.with(Slots::one(self.paths[id].slot));
                 self.paths[id].in_sync = true;
+                let (kind, left) = (Kind::Added, self.usable.len());
+                if self.planted == Planted::TellsLate {
+                    Admin::Telling { id, kind, left }
+                } else {
+                    self.happened(id, kind, left);
+                    Admin::Idle
+                }
+            }
+            Admin::Telling { id, kind, left } => {
+                let left = match self.planted {
+                    Planted::TellsLate => left,
+                    _ => self.usable.len(),
+                };
+                self.happened(id, kind, left);
                 Admin::Idle
             }
         };
@@ -912,7 +981,9 @@ impl Array {
                 idle = false;
             }
             self.check()?;
-            if idle && self.retrying.is_none() && self.batch.is_empty() && self.retries.is_empty() {
+            let admin = matches!(self.admin, Admin::Idle);
+            let thread = self.retrying.is_none() && self.batch.is_empty();
+            if idle && admin && thread && self.retries.is_empty() {
                 break;
             }
         }
@@ -930,7 +1001,7 @@ impl Array {
                 path.refs
             );
         }
-        Ok(())
+        self.told()
     }
 }
 
@@ -1247,4 +1318,5 @@ found! {
     the_model_finds_a_lost_io: Loses,
     the_model_finds_haste_that_is_believed: BelievesHaste,
     the_model_finds_a_path_convicted_by_itself: ConvictsItself,
+    the_model_finds_events_told_out_of_order: TellsLate,
 }
