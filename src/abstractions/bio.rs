@@ -102,11 +102,22 @@ impl Bio {
     /// What the bio does.
     pub(crate) fn op(&self) -> Op {
         let opf = self.opf();
+        let kind = match Kind::from_opf(opf) {
+            Kind::Write if self.is_empty() => Kind::Flush,
+            kind => kind,
+        };
         Op {
-            kind: Kind::from_opf(opf),
+            kind,
             read_ahead: self.is_read_ahead(),
             nowait: self.is_nowait(),
         }
+    }
+
+    /// It has no sectors.
+    fn is_empty(&self) -> bool {
+        // SAFETY: By invariant 1 the bio is valid. Until it is ended nobody changes the field: what is
+        // split off or advanced is a clone.
+        unsafe { (*self.as_raw()).bi_iter.bi_size == 0 }
     }
 
     /// Nobody waits for it; it may fail for any reason.

@@ -5,7 +5,7 @@
 #
 # A flush goes down one path, is tried again on another, and its error is the caller's.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 12
+selftest_begin 14
 
 size=$(sectors /dev/path0)
 # Reads pass, writes and flushes fail.
@@ -68,5 +68,26 @@ claim "a flush that fails on one path only succeeds" flush_is success
 claim "… and that path is failed, [2/1] [_U]" wait_state '[2/1] [_U]'
 claim "… with one line in the kernel log" equal 1 "$(log_count "^md/multipath:md0: path $(kname /dev/mapper/mp0) failed")"
 claim "the next flush takes the other path" flush_is success
+
+# --- what is waited for ---
+
+dm_mend mp0 /dev/path0
+remove $md /dev/mapper/mp0
+readd $md /dev/mapper/mp0
+all_up 2
+dm_change mp0 "$(flaky /dev/path0)"
+hold=/sys/block/md0/md/write_retry_hold_ms
+echo 600000 >$hold
+at_once() {
+	local pid
+	flush_is success &
+	pid=$!
+	# Who waits cannot be killed, but let go.
+	wait_for -t 60 not kill -0 "$pid" || echo 0 >$hold
+	wait "$pid"
+	equal 600000 "$(<$hold)"
+}
+claim "a flush changes no data: it does not wait for write_retry_hold_ms" at_once
+claim "… and the path that failed it is failed" wait_state '[2/1] [_U]'
 stop $md
 dm_remove mp0 mp1

@@ -45,7 +45,7 @@ operations! {
     Read = 0, REQ_OP_READ;
     /// Writes.
     Write = 1, REQ_OP_WRITE;
-    /// Flushes the disk's write cache.
+    /// Flushes the disk's write cache. To drivers of bios it comes as an empty write with `REQ_PREFLUSH`.
     Flush = 2, REQ_OP_FLUSH;
     /// Gives sectors up.
     Discard = 3, REQ_OP_DISCARD;
