@@ -40,6 +40,9 @@ pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
         // The submitter did not want to wait, which is not the device's fault, dead or alive.
         Status::Again => Verdict::Fail,
         _ if !live => Verdict::PathDown,
+        // As every disk can do it, it may be the path that leads to no disk any more: an NVMe controller
+        // says so from when the namespace was detached from it, and its device stays until a rescan.
+        Status::NotSupp if op.is_plain() => Verdict::Ambiguous,
         Status::NotSupp
         | Status::NoSpc
         | Status::Target

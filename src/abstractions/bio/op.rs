@@ -80,9 +80,17 @@ pub(crate) struct Op {
     pub(crate) read_ahead: bool,
     /// Its submitter must not be made to sleep.
     pub(crate) nowait: bool,
+    /// All of it is to be written, or nothing: `REQ_ATOMIC`.
+    pub(crate) atomic: bool,
 }
 
 impl Op {
+    /// Whether every disk can do it. A write with `REQ_FUA` is one of these: the block layer has another way
+    /// where the device has none.
+    pub(crate) const fn is_plain(self) -> bool {
+        matches!(self.kind, Kind::Read | Kind::Write) && !self.atomic
+    }
+
     /// Whether it changes what is on the disk, so that it matters when the disk gets to it.
     pub(crate) const fn changes_data(self) -> bool {
         match self.kind {

@@ -1083,6 +1083,7 @@ fn status() -> impl Strategy<Value = u8> {
         6 => Just(10),
         2 => Just(2),
         1 => Just(7),
+        1 => Just(1),
         1 => Just(12),
         1 => any::<u8>(),
     ]

@@ -4,7 +4,7 @@
 
 use super::op;
 use crate::{
-    abstractions::bio::Status,
+    abstractions::bio::{Kind, Op, Status},
     multipath::{
         slots::Slots,
         verdict::{failfast, verdict, Exhausted, History, Mark, Verdict},
@@ -13,19 +13,19 @@ use crate::{
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What is done about a status of a path that is there, for an I/O that is no read-ahead.
+/// What is done about a status of a path that is there, for a read or write that is no read-ahead.
 ///
 /// This is the table that users are promised, in numbers, apart from the driver's.
 const fn of_a_live_path(raw: u8) -> Verdict {
     match raw {
         0 => Verdict::Done,
-        // NOTSUPP NOSPC TARGET RESV_CONFLICT MEDIUM PROTECTION DURATION_LIMIT INVAL ZONE_*
-        1 | 3 | 5 | 6 | 7 | 8 | 17 | 19 | 14 | 15 => Verdict::Fail,
+        // NOSPC TARGET RESV_CONFLICT MEDIUM PROTECTION DURATION_LIMIT INVAL ZONE_*
+        3 | 5 | 6 | 7 | 8 | 17 | 19 | 14 | 15 => Verdict::Fail,
         // AGAIN
         12 => Verdict::Fail,
         // TRANSPORT OFFLINE
         4 | 16 => Verdict::PathDown,
-        // IOERR TIMEOUT and anything else
+        // IOERR TIMEOUT NOTSUPP and anything else
         _ => Verdict::Ambiguous,
     }
 }
@@ -78,12 +78,45 @@ fn what_no_path_can_cure_is_never_retried_and_blames_no_live_path() {
             continue;
         }
         seen += 1;
-        for read_ahead in [false, true] {
-            let verdict = verdict(op(read_ahead), status, true);
-            assert_eq!(verdict, Verdict::Fail, "{name}");
+        for op in [op(true), op(false)] {
+            let discard = Op {
+                kind: Kind::Discard,
+                ..op
+            };
+            assert_eq!(verdict(discard, status, true), Verdict::Fail, "{name}");
+            let may_be_detached = status == Status::NotSupp && !op.read_ahead;
+            let verdict = verdict(op, status, true);
+            assert_eq!(verdict == Verdict::Fail, !may_be_detached, "{name}");
         }
     }
     assert_eq!(seen, 6);
+}
+
+/// Every disk can read and write; all else it may not have.
+#[test]
+fn not_supported_may_be_the_path_only_for_what_every_disk_can_do() {
+    let others = [10, 36, 255].map(|raw| (Kind::Other(raw), raw, "other"));
+    for &(kind, _, name) in Kind::NAMED.iter().chain(&others) {
+        for bits in 0..8 {
+            let [read_ahead, nowait, atomic] = [1, 2, 4].map(|bit| bits & bit != 0);
+            let op = Op {
+                kind,
+                read_ahead,
+                nowait,
+                atomic,
+            };
+            let plain = matches!(kind, Kind::Read | Kind::Write) && !atomic;
+            let expected = match plain && !read_ahead {
+                true => Verdict::Ambiguous,
+                false => Verdict::Fail,
+            };
+            assert_eq!(
+                verdict(op, Status::NotSupp, true),
+                expected,
+                "{name} {bits:03b}"
+            );
+        }
+    }
 }
 
 #[test]
