@@ -25,7 +25,8 @@
 //!    a write may have to wait for that (`write_retry_hold_ms`).
 //! 4. If there is no path to try: the I/O ends with its last error if a path that is still in use
 //!    may be right about it. If all of these were told to fail fast, one is tried again, and not told
-//!    so. Else no path works, and the I/O is parked (`multipath::parking`), or ends as well.
+//!    so; if it is a flush, once more after that. Else no path works, and the I/O is parked
+//!    (`multipath::parking`), or ends as well.
 //!
 //! # Threads
 //!

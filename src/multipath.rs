@@ -393,7 +393,8 @@ impl Multipath {
         io.follow_limits(member);
         let slot = path.slot();
         let live = member.rdev().is_live() && !member.rdev().is_offline();
-        let verdict = verdict::verdict(io.op(), status, live);
+        let op = io.op();
+        let verdict = verdict::verdict(op, status, live);
         trace::error(&io, slot, status);
         trace::verdict(&io, slot, status, verdict.name());
         path.counters().failed(verdict, status);
@@ -408,7 +409,7 @@ impl Multipath {
         path.counters().failed_over();
         // From here on the path may be removed.
         drop(path);
-        io.data_mut().history.failed_on(slot, suspect);
+        io.data_mut().history.failed_on(slot, suspect, op.flushes);
         // With the I/O on the list the array may go as soon as the thread has ended it.
         let array = io.array_ref();
         match array.retries.push(io) {

@@ -110,6 +110,7 @@ impl Bio {
             kind,
             read_ahead: self.is_read_ahead(),
             nowait: self.is_nowait(),
+            flushes: kind == Kind::Flush || opf & (bindings::REQ_PREFLUSH | bindings::REQ_FUA) != 0,
             atomic: opf & bindings::REQ_ATOMIC != 0,
         }
     }

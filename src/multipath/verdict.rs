@@ -90,12 +90,15 @@ pub(crate) enum Mark {
     Patient = 8,
     /// A path that took its time has failed it, and may be right.
     Answered = 16,
+    /// A path that took its time has failed it, but may have answered another I/O; see
+    /// [`History::failed_on`].
+    Heard = 32,
 }
 
 impl Mark {
     /// Those that count when the I/O succeeds.
     const ON_SUCCESS: u32 = Self::Counted as u32 | Self::Watched as u32;
-    const BITS: u32 = 5;
+    const BITS: u32 = 6;
 }
 
 /// What an I/O remembers of the paths it failed on.
@@ -134,14 +137,18 @@ impl History {
     }
 
     /// The I/O failed on the path in `slot`. If the path is a `suspect`, success on another will
-    /// convict it; and if it took its time, what it said may be the disk's answer.
-    pub(crate) const fn failed_on(&mut self, slot: usize, suspect: bool) {
+    /// convict it; and if it took its time, what it said may be the disk's answer. If the I/O
+    /// `flushes`, that holds from the second time on: the block layer has one request for all flushes of
+    /// a device that wait, which fails fast if the one that started it does (C: `blk_kick_flush`).
+    pub(crate) const fn failed_on(&mut self, slot: usize, suspect: bool, flushes: bool) {
         self.tried = self.tried.with(Slots::one(slot));
         self.suspects = self.suspects.without(Slots::one(slot));
         if suspect {
             self.suspects = self.suspects.with(Slots::one(slot));
             self.mark(Mark::Watched, true);
-            if self.is_marked(Mark::Patient) {
+            if self.is_marked(Mark::Patient) && flushes && !self.is_marked(Mark::Heard) {
+                self.mark(Mark::Heard, true);
+            } else if self.is_marked(Mark::Patient) {
                 let others = self.word & !(Self::BELOW_KNOWN >> Mark::BITS << Mark::BITS);
                 self.word = others | (slot as u32) << Mark::BITS;
                 self.mark(Mark::Answered, true);
@@ -217,7 +224,7 @@ impl History {
 
     /// Whether a path with this number entered its slot after the I/O last looked.
     pub(crate) const fn is_newer(&self, number: u32) -> bool {
-        // Numbers wrap; an I/O does not live through half a million additions.
+        // Numbers wrap; an I/O does not live through a quarter of a million additions.
         let known = self.word & !Self::BELOW_KNOWN;
         (number << Self::KNOWN_SHIFT).wrapping_sub(known) as i32 > 0
     }

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vm: --topology virtio-scsi --paths 2
-# timeout: 120
+# timeout: 240
 #
 # A flush goes down one path, is tried again on another, and its error is the caller's.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 14
+selftest_begin 16
 
 size=$(sectors /dev/path0)
 # Reads pass, writes and flushes fail.
@@ -91,3 +91,14 @@ claim "a flush changes no data: it does not wait for write_retry_hold_ms" at_onc
 claim "… and the path that failed it is failed" wait_state '[2/1] [_U]'
 stop $md
 dm_remove mp0 mp1
+
+# A path that takes its time may have been answered with a flush that fails fast: it is asked once more. Each fails
+# the next SYNCHRONIZE CACHE so that nobody below repeats it: DID_NO_CONNECT.
+scsi_debug dev_size_mb=32
+build $md "${debug[@]}"
+inject 0 "2 -1 0x35 0x01 0 0 0 0 0"
+inject 1 "2 -1 0x35 0x01 0 0 0 0 0"
+claim "a flush that each path has failed once is not given up" flush_is success
+claim "… as the path that is asked again succeeds: the other one is failed" wait_state '[2/1] [U_]'
+stop $md
+rmmod scsi_debug

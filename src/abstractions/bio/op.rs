@@ -80,6 +80,9 @@ pub(crate) struct Op {
     pub(crate) read_ahead: bool,
     /// Its submitter must not be made to sleep.
     pub(crate) nowait: bool,
+    /// It flushes the disk's write cache, or is to get past it: a [`Kind::Flush`], or a write with
+    /// `REQ_PREFLUSH` or `REQ_FUA`.
+    pub(crate) flushes: bool,
     /// All of it is to be written, or nothing: `REQ_ATOMIC`.
     pub(crate) atomic: bool,
 }

@@ -55,6 +55,7 @@ mod tests {
             kind: Kind::Read,
             read_ahead,
             nowait: false,
+            flushes: false,
             atomic: false,
         }
     }

@@ -75,6 +75,8 @@ enum Planted {
     ConvictsItself,
     /// Events are told of when the lock has been given back under which the paths changed.
     TellsLate,
+    /// What one path has said to a flush, taking its time, is taken as the disk's answer.
+    BelievesOneFlush,
 }
 
 /// One act of the schedule. `which` chooses among those that can.
@@ -82,6 +84,7 @@ enum Planted {
 enum Act {
     Submit {
         read_ahead: bool,
+        flushes: bool,
     },
     /// The next step of an I/O that some CPU works on.
     Io {
@@ -194,6 +197,8 @@ struct Try {
 #[derive(Clone, Debug)]
 struct Io {
     read_ahead: bool,
+    /// It may be answered with others, which were told to fail fast.
+    flushes: bool,
     stage: Stage,
     history: History,
     /// Every path it was sent down, whether in haste, and how that ended.
@@ -558,6 +563,10 @@ impl Array {
                     doubtful.is_empty() || doubtful.iter().any(|t| !t.hasty),
                     "I/O {io} failed though none of these took its time: {doubtful:?}"
                 );
+                ensure!(
+                    doubtful.is_empty() || !this.flushes || this.patient() > 1,
+                    "I/O {io} flushes and failed though one path took its time: {doubtful:?}"
+                );
             }
         }
         Ok(())
@@ -565,9 +574,10 @@ impl Array {
 
     // --- the driver's functions ---
 
-    fn make_request(&mut self, read_ahead: bool) {
+    fn make_request(&mut self, read_ahead: bool, flushes: bool) {
         self.ios.push(Io {
             read_ahead,
+            flushes,
             stage: Stage::Asked(Pick::ReadUsable, self.newest),
             history: History::new(0),
             tried: Vec::new(),
@@ -629,7 +639,8 @@ impl Array {
 
     fn push(&mut self, io: usize, id: Id, suspect: bool) {
         let slot = self.paths[id].slot;
-        self.ios[io].history.failed_on(slot, suspect);
+        let flushes = self.ios[io].flushes && self.planted != Planted::BelievesOneFlush;
+        self.ios[io].history.failed_on(slot, suspect, flushes);
         self.ios[io].stage = Stage::Waiting;
         self.retries.push_back(io);
     }
@@ -903,9 +914,12 @@ impl Array {
     fn act(&mut self, act: &Act) -> Checked {
         let nth = |all: &[usize], which: usize| all.get(which % all.len().max(1)).copied();
         match *act {
-            Act::Submit { read_ahead } => {
+            Act::Submit {
+                read_ahead,
+                flushes,
+            } => {
                 if !self.suspended() {
-                    self.make_request(read_ahead);
+                    self.make_request(read_ahead, flushes);
                 }
             }
             Act::Io { which } => {
@@ -964,7 +978,7 @@ impl Array {
             self.act(act)?;
         }
         // Nothing new comes; everybody goes on in turn. How many steps that may take follows from
-        // each I/O trying each path at most twice.
+        // each I/O trying each path at most twice, and one of them a third time.
         let mut rest = rest.iter().copied().cycle();
         let bound = (self.ios.len() + 1) * (self.paths.len() + 2) * (self.count + 20) * 8;
         for _ in 0..bound {
@@ -1016,7 +1030,7 @@ impl Io {
     }
 
     /// A path is tried once, and again if it was told to fail fast and what it said may pass. What took
-    /// its time as well was said by a path that is no more.
+    /// its time as well was said by a path that is no more, or was the first to be said so to a flush.
     fn may_try(&self, id: Id) -> Checked {
         for (i, before) in self.tried.iter().enumerate() {
             if before.path != id {
@@ -1028,7 +1042,9 @@ impl Io {
             );
             let others = &self.tried[i + 1..];
             ensure!(
-                before.hasty || others.iter().any(|other| other.path != id && !other.hasty),
+                before.hasty
+                    || others.iter().any(|other| other.path != id && !other.hasty)
+                    || (self.flushes && self.patient() < 2),
                 "it took its time: {before:?}"
             );
         }
@@ -1039,6 +1055,12 @@ impl Io {
     fn is_doubtful(&self, this: &Try) -> bool {
         this.outcome
             .is_some_and(|(raw, live)| expected(raw, self.read_ahead, live) == Verdict::Ambiguous)
+    }
+
+    /// How many times a path that took its time has said what may be the disk's answer.
+    fn patient(&self) -> usize {
+        let patient = |this: &&Try| !this.hasty && self.is_doubtful(this);
+        self.tried.iter().filter(patient).count()
     }
 
     /// The paths that may be to blame or not, by what they said last.
@@ -1095,7 +1117,10 @@ fn live() -> impl Strategy<Value = bool> {
 
 fn act() -> impl Strategy<Value = Act> {
     prop_oneof![
-        4 => prop::bool::weighted(0.1).prop_map(|read_ahead| Act::Submit { read_ahead }),
+        4 => (0u32..10).prop_map(|kind| Act::Submit {
+            read_ahead: kind == 0,
+            flushes: kind < 4 && kind > 0,
+        }),
         24 => (0usize..8).prop_map(|which| Act::Io { which }),
         8 => (0usize..8, status(), live())
             .prop_map(|(which, status, live)| Act::Complete { which, status, live }),
@@ -1175,15 +1200,19 @@ proptest! {
         count in 1usize..=64,
         answers in prop::collection::vec((status(), live()), 128),
         read_ahead in prop::bool::weighted(0.2),
+        flushes: bool,
     ) {
+        let flushes = flushes && !read_ahead;
         let mut array = Array::new(Planted::Nothing, count, Slots::below(count), 0);
-        array.make_request(read_ahead);
+        array.make_request(read_ahead, flushes);
         array.run(&[], &answers).map_err(TestCaseError::fail)?;
 
         let mut tried = Vec::new();
         let mut down = BTreeSet::new();
         let mut unproven = BTreeSet::new();
         let mut answers = answers.iter().copied();
+        // How many are to take their time, before that is the answer.
+        let mut doubts = if flushes { 2 } else { 1 };
         // Each path; then, as long as none took its time, those that may be to blame once more.
         let mut next = (0 < count).then_some(0);
         while let Some(path) = next {
@@ -1206,7 +1235,8 @@ proptest! {
                 Verdict::PathDown => {}
                 Verdict::Ambiguous => {
                     unproven.insert(path);
-                    if !hasty {
+                    doubts -= usize::from(!hasty);
+                    if doubts == 0 {
                         break;
                     }
                 }
@@ -1227,7 +1257,7 @@ proptest! {
 /// nothing.
 #[test]
 fn schedules_reach_the_cases_that_matter() {
-    let seen: [Cell<usize>; 10] = Default::default();
+    let seen: [Cell<usize>; 11] = Default::default();
     let mut runner = TestRunner::new(super::config(6_000));
     let played = runner.run(&case(), |case| {
         let array = play(Planted::Nothing, &case).map_err(TestCaseError::fail)?;
@@ -1257,6 +1287,11 @@ fn schedules_reach_the_cases_that_matter() {
             // A path that was hasty at first.
             ios().any(|io| twice(io) && matches!(last(io), Some((0, _)))),
             ios().any(|io| twice(io) && !matches!(last(io), Some((0, _)))),
+            // A flush that one path is asked for three times.
+            ios().any(|io| {
+                let times = |id| io.tried.iter().filter(|tried| tried.path == id).count();
+                io.flushes && (0..array.paths.len()).any(|id| times(id) > 2)
+            }),
             // An ambiguous error from every path: the disk's answer.
             array.ios.len() > 1
                 && array.paths.iter().all(|path| !path.faulty)
@@ -1320,4 +1355,5 @@ found! {
     the_model_finds_haste_that_is_believed: BelievesHaste,
     the_model_finds_a_path_convicted_by_itself: ConvictsItself,
     the_model_finds_events_told_out_of_order: TellsLate,
+    the_model_finds_a_flush_believed_at_once: BelievesOneFlush,
 }

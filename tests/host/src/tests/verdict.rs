@@ -97,12 +97,13 @@ fn what_no_path_can_cure_is_never_retried_and_blames_no_live_path() {
 fn not_supported_may_be_the_path_only_for_what_every_disk_can_do() {
     let others = [10, 36, 255].map(|raw| (Kind::Other(raw), raw, "other"));
     for &(kind, _, name) in Kind::NAMED.iter().chain(&others) {
-        for bits in 0..8 {
-            let [read_ahead, nowait, atomic] = [1, 2, 4].map(|bit| bits & bit != 0);
+        for bits in 0..16 {
+            let [read_ahead, nowait, flushes, atomic] = [1, 2, 4, 8].map(|bit| bits & bit != 0);
             let op = Op {
                 kind,
                 read_ahead,
                 nowait,
+                flushes,
                 atomic,
             };
             let plain = matches!(kind, Kind::Read | Kind::Write) && !atomic;
@@ -113,7 +114,7 @@ fn not_supported_may_be_the_path_only_for_what_every_disk_can_do() {
             assert_eq!(
                 verdict(op, Status::NotSupp, true),
                 expected,
-                "{name} {bits:03b}"
+                "{name} {bits:04b}"
             );
         }
     }
@@ -166,8 +167,8 @@ fn newer_holds_across_the_wrap() {
         (u32::MAX, u32::MAX, false),
         (0, u32::MAX, false),
         (u32::MAX - 1, 1, true),
-        (0, 0xf_ffff, true),
-        (0, 0x10_0001, false),
+        (0, 0x7_ffff, true),
+        (0, 0x8_0001, false),
         (5, 5u32.wrapping_sub(1000), false),
     ] {
         let history = History::new(known);
@@ -195,11 +196,11 @@ fn an_io_with_a_suspect_is_watched() {
     let mut history = History::new(7);
     assert!(history.is_plain());
     history.mark(Mark::Patient, true);
-    history.failed_on(3, false);
+    history.failed_on(3, false, false);
     assert!(history.is_plain());
     history.mark(Mark::Counted, true);
     assert!(history.is_counted_only() && !history.is_plain());
-    history.failed_on(4, true);
+    history.failed_on(4, true, false);
     assert!(history.is_marked(Mark::Watched) && !history.is_counted_only());
     history.mark(Mark::Counted, false);
     assert!(!history.is_plain() && !history.is_counted_only() && !history.is_newer(7));
@@ -208,14 +209,15 @@ fn an_io_with_a_suspect_is_watched() {
 /// Nothing that is kept of one thing changes another.
 #[test]
 fn marks_slots_and_numbers_are_kept_apart() {
-    const MARKS: [Mark; 5] = [
+    const MARKS: [Mark; 6] = [
         Mark::Counted,
         Mark::Watched,
         Mark::Renewed,
         Mark::Patient,
         Mark::Answered,
+        Mark::Heard,
     ];
-    for known in [0, 7, 0xf_ffff, u32::MAX] {
+    for known in [0, 7, 0x7_ffff, u32::MAX] {
         for slot in 0..64 {
             for mark in MARKS {
                 let mut history = History::new(known);
@@ -224,7 +226,7 @@ fn marks_slots_and_numbers_are_kept_apart() {
                     assert_eq!(history.is_marked(other), other == mark);
                 }
                 history.mark(Mark::Patient, true);
-                history.failed_on(slot, true);
+                history.failed_on(slot, true, false);
                 assert!(history.is_marked(mark) && history.is_marked(Mark::Patient));
                 assert!(!history.is_newer(known) && history.is_newer(known.wrapping_add(1)));
                 assert_eq!(history.exhausted(Slots::below(64)), Exhausted::Answer);
@@ -239,9 +241,9 @@ fn marks_slots_and_numbers_are_kept_apart() {
 fn what_a_path_says_in_haste_is_no_answer() {
     let both = Slots::below(2);
     let mut history = History::new(0);
-    history.failed_on(1, true);
+    history.failed_on(1, true, false);
     history.mark(Mark::Patient, true);
-    history.failed_on(0, false);
+    history.failed_on(0, false, false);
     // The path in slot 0 is down and failed; nobody has asked the other one in earnest.
     assert_eq!(
         history.exhausted(Slots::one(1)),
@@ -251,11 +253,34 @@ fn what_a_path_says_in_haste_is_no_answer() {
     assert_eq!(history.untried(both), Slots::one(1));
     assert_eq!(history.suspects(), Slots::one(1));
     let before = history;
-    history.failed_on(1, true);
+    history.failed_on(1, true, false);
     assert_eq!(history.exhausted(Slots::one(1)), Exhausted::Answer);
     history = before;
-    history.failed_on(1, false);
+    history.failed_on(1, false, false);
     assert_eq!(history.exhausted(Slots::one(1)), Exhausted::NoPath);
+}
+
+/// A flush may have been answered with another one.
+#[test]
+fn what_a_path_says_once_to_a_flush_is_no_answer() {
+    let both = Slots::below(2);
+    let mut history = History::new(0);
+    history.failed_on(0, true, true);
+    history.mark(Mark::Patient, true);
+    history.failed_on(1, true, true);
+    assert_eq!(history.exhausted(both), Exhausted::Hasty(both));
+    let once = history;
+    history.try_again(0);
+    history.failed_on(0, true, true);
+    assert_eq!(history.exhausted(both), Exhausted::Answer);
+    // What was said in between is not counted.
+    history = once;
+    history.try_again(0);
+    history.failed_on(0, false, true);
+    assert_eq!(history.exhausted(both), Exhausted::Hasty(Slots::one(1)));
+    history.try_again(1);
+    history.failed_on(1, true, true);
+    assert_eq!(history.exhausted(both), Exhausted::Answer);
 }
 
 /// However old a path is, it is not taken for one that came after the I/O.
@@ -264,10 +289,10 @@ fn an_old_path_is_never_newer() {
     for start in [0, u32::MAX - 3, u32::MAX / 2] {
         let mut number = start;
         let mut newest = start;
-        for step in [1, 5, 0x7_ffff, 0x7_fffe, 0x8_0000, 1, 3, 0x7_ffff] {
+        for step in [1, 5, 0x3_ffff, 0x3_fffe, 0x4_0000, 1, 3, 0x3_ffff] {
             newest = newest.wrapping_add(step);
             number = History::kept_up(number, newest);
-            for behind in [0, 1, 0x7_fffe, 0x7_ffff] {
+            for behind in [0, 1, 0x3_fffe, 0x3_ffff] {
                 let history = History::new(newest.wrapping_sub(behind));
                 let came_after = newest.wrapping_sub(number) < behind;
                 assert_eq!(
@@ -285,11 +310,11 @@ fn an_old_path_is_never_newer() {
 #[test]
 fn a_second_look_is_kept_for_a_path_that_was_down() {
     let mut history = History::new(0);
-    history.failed_on(0, true);
+    history.failed_on(0, true, false);
     history.renew(Slots::one(0));
     assert!(!history.is_marked(Mark::Renewed));
     history.try_again(0);
-    history.failed_on(0, false);
+    history.failed_on(0, false, false);
     history.renew(Slots::one(0));
     assert!(history.is_marked(Mark::Renewed));
     assert_eq!(history.untried(Slots::one(0)), Slots::one(0));
@@ -300,10 +325,10 @@ fn a_second_look_is_kept_for_a_path_that_was_down() {
 fn an_answer_goes_with_its_path() {
     let mut history = History::new(0);
     history.mark(Mark::Patient, true);
-    history.failed_on(5, true);
+    history.failed_on(5, true, false);
     history.refresh(1, |slot| Some(u32::from(slot == 5)));
     history.mark(Mark::Patient, false);
-    history.failed_on(5, true);
+    history.failed_on(5, true, false);
     assert_eq!(
         history.exhausted(Slots::below(64)),
         Exhausted::Hasty(Slots::one(5))
@@ -346,7 +371,7 @@ proptest! {
             match event {
                 Event::FailedOn { slot, suspect } => {
                     let slot = slot % slots;
-                    history.failed_on(slot, suspect);
+                    history.failed_on(slot, suspect, false);
                     tried.insert((slot, table[&slot]));
                     if suspect {
                         suspects.insert((slot, table[&slot]));
@@ -379,7 +404,7 @@ proptest! {
     #[test]
     fn an_empty_slot_stays_tried(slot in 0usize..64, known: u32, later in 0u32..1000) {
         let mut history = History::new(known);
-        history.failed_on(slot, true);
+        history.failed_on(slot, true, false);
         history.refresh(known.wrapping_add(later), |_| None);
         prop_assert!(!history.untried(Slots::below(64)).contains(slot));
         prop_assert!(history.suspects().contains(slot));
