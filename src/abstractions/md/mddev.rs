@@ -206,7 +206,10 @@ impl Mddev<Reconfig> {
     }
 
     /// Sets the limits of the array's queue: those of all members stacked, with `REQ_NOWAIT`,
-    /// atomic writes, peer-to-peer DMA and integrity where all of them have it.
+    /// atomic writes and integrity where all of them have it.
+    ///
+    /// There is no peer-to-peer DMA: `md_submit_bio` takes away the `REQ_NOMERGE` that keeps such a bio
+    /// out of one request with others, which would be mapped as its first part is.
     ///
     /// # Errors
     ///
@@ -220,9 +223,7 @@ impl Mddev<Reconfig> {
         limits.max_hw_wzeroes_unmap_sectors = 0;
         // SAFETY: As in `raid_disks`.
         limits.logical_block_size = unsafe { (*self.as_raw()).logical_block_size };
-        limits.features |= bindings::BLK_FEAT_ATOMIC_WRITES
-            | bindings::BLK_FEAT_NOWAIT
-            | bindings::BLK_FEAT_PCI_P2PDMA;
+        limits.features |= bindings::BLK_FEAT_ATOMIC_WRITES | bindings::BLK_FEAT_NOWAIT;
         let flags = bindings::MDDEV_STACK_INTEGRITY;
         // SAFETY: By invariants 1 and 2; `limits` is initialised.
         to_result(unsafe { bindings::mddev_stack_rdev_limits(self.as_raw(), &mut limits, flags) })?;
