@@ -92,11 +92,10 @@ impl<T: Idle> Inner<T> {
                 // SAFETY: `count` is valid for writes and stays where it is, since it is part of
                 // a pinned value.
                 to_result(unsafe {
-                    bindings::percpu_ref_init(
+                    bindings::percpu_ref_init_at_hand(
                         count,
                         Some(Self::release),
                         bindings::PERCPU_REF_ALLOW_REINIT,
-                        bindings::GFP_KERNEL,
                     )
                 })
             }),

@@ -21,6 +21,14 @@ void md_multipath_helper_percpu_ref_get(struct percpu_ref *ref)
 	percpu_ref_get(ref);
 }
 
+/* As alloc_at_hand() of percpu.c. */
+int md_multipath_helper_percpu_ref_init_at_hand(struct percpu_ref *ref, percpu_ref_func_t *release,
+						unsigned int flags)
+{
+	return percpu_ref_init(ref, release, flags, GFP_NOWAIT | __GFP_NOWARN) ?
+		percpu_ref_init(ref, release, flags, GFP_KERNEL) : 0;
+}
+
 void md_multipath_helper_percpu_ref_kill(struct percpu_ref *ref)
 {
 	percpu_ref_kill(ref);

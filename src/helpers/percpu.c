@@ -2,14 +2,21 @@
 
 #include <linux/percpu.h>
 
+/*
+ * Without waiting, if there is memory at hand: else pcpu_alloc() takes a lock. In Linux 7.2 its holder may wait
+ * for memory that is to be written to an array, which is suspended while its paths are added.
+ */
+#define alloc_at_hand(type) \
+	(alloc_percpu_gfp(type, GFP_NOWAIT | __GFP_NOWARN) ?: alloc_percpu(type))
+
 u32 __percpu *md_multipath_helper_alloc_percpu_u32(void)
 {
-	return alloc_percpu(u32);
+	return alloc_at_hand(u32);
 }
 
 unsigned long __percpu *md_multipath_helper_alloc_percpu_ulong(void)
 {
-	return alloc_percpu(unsigned long);
+	return alloc_at_hand(unsigned long);
 }
 
 unsigned long md_multipath_helper_per_cpu_ulong(unsigned long __percpu *number, unsigned int cpu)
