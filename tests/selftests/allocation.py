@@ -6,7 +6,8 @@
 OPERATION: load, run, add, remove, grow or settings. One line: how many allocations were failed, how many of these
 times the operation succeeded all the same, and what was wrong, or `-`. What is wrong: another error than the one of
 failed memory, or that the same does not succeed right after it. With `short`, 30 % of them fail until it is ended:
-of the driver's, in any task, and everybody's pages that nobody can wait for. It says at last how many failed.
+of the driver's, in any task, and everybody's pages that nobody can wait for. With `pages`, 30 % of the driver's
+pages, in any task, also where it can wait for them. Both say at last how many failed.
 
 A task that has N in its `fail-nth` is refused its Nth allocation, of those that the filters of failslab and
 fail_page_alloc let through: here of the code in which the operation is the driver's, at any depth of calls. The
@@ -384,10 +385,21 @@ def short():
     print(failures("failslab", many), failures("fail_page_alloc", many))
 
 
+def pages():
+    many = 10**9
+    only_module()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    faults(times=many)
+    put("/sys/kernel/debug/fail_page_alloc/probability", "30")
+    signal.sigwait({signal.SIGTERM})
+    faults(probability=0)
+    print(failures("fail_page_alloc", many))
+
+
 faults(verbose=0)
 try:
     {"load": load, "run": run, "add": add, "remove": remove, "grow": grow, "settings": settings,
-     "short": short}[sys.argv[1]]()
+     "short": short, "pages": pages}[sys.argv[1]]()
 finally:
     memory(True)
     everything()

@@ -5,10 +5,10 @@
 # kernel: debug
 #
 # Memory that is not to be had: each allocation of loading, starting, adding, removing, growing and setting fails
-# once, in turn; then nearly a third of all that I/O asks for. What fails does so cleanly, and the next try succeeds;
-# leaks are looked for when the guest ends.
+# once, in turn; then nearly a third of all that I/O asks for; then of the driver's pages, also where it can wait for
+# them. What fails does so cleanly, and the next try succeeds; leaks are looked for when the guest ends.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 10
+selftest_begin 12
 
 program=${BASH_SOURCE[0]%/*}/allocation.py
 
@@ -70,6 +70,44 @@ returns() {
 	goes_on $md
 }
 claim "… and on both again, with memory" returns
+python3 -I -S "$program" pages >"$work/pages" &
+pages=$!
+pages_fail() {
+	[ "$(<"/sys/kernel/debug/fail_page_alloc/probability")" = 30 ]
+}
+refused_page() {
+	[ "$(<"/sys/kernel/debug/fail_page_alloc/times")" -lt 1000000000 ]
+}
+# What is added stays a spare where it did not get its memory.
+joins() {
+	local try
+	for ((try = 0; try < 20; try++)); do
+		readd $md /dev/path0
+		! wait_for -t 2 state_is '[2/2] [UU]' || return 0
+		remove $md /dev/path0
+	done
+	return 1
+}
+come_and_go() {
+	local slab
+	wait_for pages_fail
+	for _ in 1 2 3; do
+		# A slab with room to spare asks for no page.
+		for slab in /sys/kernel/slab/kmalloc-*/shrink; do echo 1 >"$slab"; done
+		scsi_state /dev/path0 offline
+		wait_state '[2/1] [_U]'
+		goes_on $md
+		scsi_state /dev/path0 running
+		remove $md /dev/path0
+		joins
+		goes_on $md
+	done
+}
+claim "with 30 % of the driver's pages failing, also where it can wait, a path fails and comes back" come_and_go
+claim "… and some have failed" refused_page
+kill -TERM $pages
+wait $pages
+diag "failed meanwhile: $(<"$work/pages") pages of the driver"
 io_end
 claim "no I/O failed, and no data are wrong" io_clean io
 stop $md
