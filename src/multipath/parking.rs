@@ -220,6 +220,8 @@ impl Parking {
     ) -> Step {
         let Some(first) = first else {
             match self.phase {
+                // Nothing waits for a path any more: new I/O sees for itself whether one works.
+                _ if limits.timeout == 0 => self.phase = Phase::Open,
                 // The probe that is out says later whether the path works.
                 Phase::Probing(_) => {}
                 // Those that are to be retried later come back, or end.

@@ -772,7 +772,7 @@ unpark_now:
 		if
 		:: cur == NOBODY ->
 			if
-			:: phase != PROBING && !(phase == WAIT && holders > 0) -> phase = OPEN; turn = 0
+			:: !on || (phase != PROBING && !(phase == WAIT && holders > 0)) -> phase = OPEN; turn = 0
 			:: else
 			fi;
 			limited = false;

@@ -5,7 +5,7 @@
 #
 # No path left, with no_path_timeout_ms set: I/O waits for one, in order, and everything else goes on.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 42
+selftest_begin 44
 
 sys=/sys/block/md0/md
 long=600000
@@ -189,6 +189,30 @@ echo 0 >$sys/no_path_timeout_ms
 writers_end
 claim "writing 0 lets all that wait fail" equal 3 "$failed"
 both mend_path
+again
+echo $long >$sys/no_path_timeout_ms
+
+# One that has waited for a path, and is kept for its next try: while it waited it was tried each second.
+both break_path
+write_later 0 "$work/v1" 1
+echo $long >$sys/write_retry_hold_ms
+failures() {
+	awk 'NR > 1 { sum += $6 + $7 + $8 } END { print sum }' /sys/kernel/debug/md_multipath/md0/paths
+}
+kept() {
+	local before
+	before=$(failures)
+	read -r -t 4 -u "$never" || :
+	in_flight 1
+	[ "$before" -gt 0 ] && equal "$before" "$(failures)"
+}
+claim "a write that waited for a path is kept for its next try" wait_for kept
+both mend_path
+echo 0 >$sys/no_path_timeout_ms
+claim "0 is written while it is kept: other I/O takes the path that works" \
+	within 60 dd if=$md of=/dev/null bs=4k count=1 skip=900 iflag=direct status=none
+echo 0 >$sys/write_retry_hold_ms
+writers_end
 again
 echo $long >$sys/no_path_timeout_ms
 

@@ -220,13 +220,15 @@ impl Array {
             ensure!(step == Step::Sleep(None), "{step:?} with nothing parked");
             // Those that are out and come back later are behind nobody.
             let wait = was_waiting && !self.out.is_empty();
+            let parks = self.limits.timeout != 0;
             ensure!(
-                self.parking.is_open() == (self.probe.is_none() && !wait),
-                "open: {}, probe: {:?}, wait: {wait}",
+                self.parking.is_open() == !(parks && (self.probe.is_some() || wait)),
+                "open: {}, parks: {parks}, probe: {:?}, wait: {wait}",
                 self.parking.is_open(),
                 self.probe
             );
             if self.parking.is_open() {
+                self.probe = None;
                 self.release = None;
                 self.no_path = None;
             }
