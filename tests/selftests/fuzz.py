@@ -15,6 +15,7 @@ The last lines of standard output: for each kind of call, how many were taken an
 kernel complains, or a call does not return.
 """
 import collections
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -26,6 +27,7 @@ import select
 import signal
 import struct
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -106,6 +108,11 @@ disks = sorted({os.path.basename(name) for name in os.listdir("/sys/block") if n
 #   is made, with that lock (blk_request_module, md_alloc). lockdep says so at the first
 #     echo 0:0 >/sys/block/md0/md/new_dev
 #   after an array was made by opening its node.
+# - STOP_ARRAY while another makes the array, see `making`: it is marked as closing for ever, though who makes it has it
+#   open and goes on, as md_ioctl looks at who has it open only once it runs. Then it runs, and can be neither opened
+#   (ENODEV) nor stopped:
+#     fd = open("/dev/md0"), ioctl(fd, SET_ARRAY_INFO, ...); another: open, ioctl(STOP_ARRAY), close;
+#     ioctl(fd, SET_ARRAY_INFO, ...), ioctl(fd, ADD_NEW_DISK, ...) for each device, ioctl(fd, RUN_ARRAY), close(fd)
 LEFT_OUT = re.compile(
     "/md/bitmap/location$|/queue/(add_random|discard_max_bytes|iostats|iostats_passthrough|max_sectors_kb|rotational|"
     "stable_writes|write_cache|write_zeroes_unmap_max_bytes)$")
@@ -297,7 +304,8 @@ class Task:
             self.held = (array, fd)
         if isinstance(argument, bytes):
             argument = bytearray(argument)
-        self.count(name, ioctl, fd, request, argument)
+        with lock(making) if name == "STOP_ARRAY" else contextlib.nullcontext():
+            self.count(name, ioctl, fd, request, argument)
         if not keep:
             os.close(fd)
             self.held = None
@@ -342,6 +350,18 @@ class Task:
 
 
 libc = ctypes.CDLL(None, use_errno=True)
+# Whoever makes or stops an array holds it.
+making = tempfile.TemporaryFile()
+
+
+@contextlib.contextmanager
+def lock(file):
+    """A lock of this process, though `file` was opened by its parent."""
+    fcntl.lockf(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.lockf(file, fcntl.LOCK_UN)
 
 
 def ioctl(fd, request, argument):
@@ -390,6 +410,14 @@ def release():
             quietly(put, f"/sys/block/{array}/md/{name}", "0")
 
 
+def can_be_opened(array):
+    try:
+        os.close(os.open(f"/dev/{array}", os.O_RDONLY))
+    except OSError as error:
+        return error.errno not in (errno.ENODEV, errno.ENXIO)
+    return True
+
+
 def is_whole(array):
     base = f"/sys/block/{array}"
     try:
@@ -399,8 +427,9 @@ def is_whole(array):
             return False
         if int(get(f"{base}/md/raid_disks").split()[0]) < SLOTS or int(get(f"{base}/size")) < 65536:
             return False
-        return sum(b"in_sync" in get(f"{base}/md/{name}/state") for name in os.listdir(f"{base}/md")
-                   if name.startswith("dev-")) >= 2
+        up = sum(b"in_sync" in get(f"{base}/md/{name}/state") for name in os.listdir(f"{base}/md")
+                 if name.startswith("dev-"))
+        return up >= 2 and can_be_opened(array)
     except (OSError, ValueError, IndexError):
         return False
 
@@ -484,7 +513,8 @@ def repair():
                 break
             time.sleep(0.02)
         try:
-            make(array)
+            with lock(making):
+                make(array)
             note(f"{array} is made anew")
         except OSError as error:
             note(f"{array} cannot be made anew now: {error}")
