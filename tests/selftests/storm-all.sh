@@ -41,10 +41,17 @@ fault() {
 	echo "2 $2 0xff $3 0 0 0 0 0" >"$(fault_file "$1")" || return
 	faulted[$1]=1
 }
+# silence N COUNT: so many commands get no answer. They are given up after a second each.
+silence() {
+	echo 1 >"/sys/block/${disk[$1]}/device/timeout" && echo "0 -$2 0xff" >"$(fault_file "$1")" || return
+	faulted[$1]=1
+}
 mend() {
+	local kind
 	[ -z "${gone[$1]:-}" ] && [ -n "${faulted[$1]:-}" ] || return
 	# What was for a few commands may be over.
-	echo "- 2 0xff" >"$(fault_file "$1")" 2>/dev/null || :
+	for kind in 0 2; do echo "- $kind 0xff" >"$(fault_file "$1")" || :; done 2>/dev/null
+	echo 30 >"/sys/block/${disk[$1]}/device/timeout"
 	faulted[$1]=''
 }
 rescan() {
@@ -118,13 +125,14 @@ harm() {
 	# DID_TRANSPORT_FAILFAST, all or a few; and DID_NO_CONNECT, which the disk might have said as well.
 	transport) fault "$n" 1 0x0f ;;
 	glitch) fault "$n" $((-1 - value % 6)) 0x0f ;;
+	silent) silence "$n" $((1 + value % 3)) ;;
 	error) fault "$n" 1 0x01 ;;
 	esac
 }
 event() {
 	local kind=$1 n=$2 i status=1
 	case $kind in
-	offline | delete | transport | glitch | error) harm "$@" ;;
+	offline | delete | transport | glitch | silent | error) harm "$@" ;;
 	all)
 		# Each in its own way.
 		for ((i = 0; i < count; i++)); do
@@ -145,7 +153,7 @@ before() {
 	[ -n "$sure" ] || [ $((i - since)) -lt 10 ] || whole "$n"
 	case $kind in
 	all) ;;
-	offline | delete | transport | glitch | error | fail)
+	offline | delete | transport | glitch | silent | error | fail)
 		[ "$n" = "$sure" ] || return 0
 		! another "$n" || return 0
 		;;
@@ -207,7 +215,7 @@ for array in "${arrays[@]}"; do
 done
 
 events=$(((events + 1) / 2))
-common=(delete delete rescan rescan transport glitch glitch mend mend fail fail remove add add all
+common=(delete delete rescan rescan transport glitch glitch silent mend mend fail fail remove add add all
 	readd whole whole slots size policy priority hold suspend cpu memory detail)
 
 # Nothing is buffered: what the page cache could not write it forgets.
