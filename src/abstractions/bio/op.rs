@@ -88,10 +88,11 @@ pub(crate) struct Op {
 }
 
 impl Op {
-    /// Whether every disk can do it. A write with `REQ_FUA` is one of these: the block layer has another way
-    /// where the device has none.
+    /// Whether every disk to which it gets can do it. Where the device has no `REQ_FUA`, the block layer has another
+    /// way; it asks for no flush where there is no cache, and for no atomic write where there are none (C:
+    /// `submit_bio_noacct`).
     pub(crate) const fn is_plain(self) -> bool {
-        matches!(self.kind, Kind::Read | Kind::Write) && !self.atomic
+        matches!(self.kind, Kind::Read | Kind::Write | Kind::Flush)
     }
 
     /// Whether it changes what is on the disk, so that it matters when the disk gets to it.

@@ -92,7 +92,7 @@ fn what_no_path_can_cure_is_never_retried_and_blames_no_live_path() {
     assert_eq!(seen, 6);
 }
 
-/// Every disk can read and write; all else it may not have.
+/// Every disk can read, write and flush; all else it may not have.
 #[test]
 fn not_supported_may_be_the_path_only_for_what_every_disk_can_do() {
     let others = [10, 36, 255].map(|raw| (Kind::Other(raw), raw, "other"));
@@ -106,7 +106,7 @@ fn not_supported_may_be_the_path_only_for_what_every_disk_can_do() {
                 flushes,
                 atomic,
             };
-            let plain = matches!(kind, Kind::Read | Kind::Write) && !atomic;
+            let plain = matches!(kind, Kind::Read | Kind::Write | Kind::Flush);
             let expected = match plain && !read_ahead {
                 true => Verdict::Ambiguous,
                 false => Verdict::Fail,
