@@ -401,8 +401,13 @@ impl Multipath {
         let suspect = match verdict {
             Verdict::Done | Verdict::Fail => return Self::answer(io, status),
             Verdict::PathDown => {
-                Self::path_down(io.array(), &path);
-                false
+                let array = io.array();
+                Self::path_down(array, &path);
+                // A path that comes back may have said so as the I/O was told to fail fast. The last one is
+                // to be given its time, unless the I/O waits for a path: then it might come to wait here.
+                live && array.settings.limits().timeout == 0
+                    && array.usable().contains(slot)
+                    && !io.data().history.is_marked(Mark::Patient)
             }
             Verdict::Ambiguous => true,
         };

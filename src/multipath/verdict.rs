@@ -41,7 +41,8 @@ pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
         Status::Again => Verdict::Fail,
         _ if !live => Verdict::PathDown,
         // As every disk can do it, it may be the path that leads to no disk any more: an NVMe controller
-        // says so from when the namespace was detached from it, and its device stays until a rescan.
+        // says so from when the namespace was detached from it, and its device stays until a rescan. Of a
+        // flush the submitter would take it for success.
         Status::NotSupp if op.is_plain() => Verdict::Ambiguous,
         Status::NotSupp
         | Status::NoSpc
@@ -137,7 +138,8 @@ impl History {
     }
 
     /// The I/O failed on the path in `slot`. If the path is a `suspect`, success on another will
-    /// convict it; and if it took its time, what it said may be the disk's answer. If the I/O
+    /// convict it; and if it took its time, what it said may be the disk's answer; else it is asked
+    /// again. If the I/O
     /// `flushes`, that holds from the second time on: the block layer has one request for all flushes of
     /// a device that wait, which fails fast if the one that started it does (C: `blk_kick_flush`).
     pub(crate) const fn failed_on(&mut self, slot: usize, suspect: bool, flushes: bool) {

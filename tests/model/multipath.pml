@@ -33,7 +33,8 @@
  *   (`Check`; parked I/Os of an array that goes on may stay so without EXPIRY).
  * - A path is failed with proof only, and as itself, not for another that was in its slot (`blame`);
  *   the last one that is usable never (`error`).
- * - What every usable path says is the answer if one of them took its time, and an error goes up or an I/O is parked only when no
+ * - What every usable path says is the answer if one of them took its time; where nothing is parked a path that is
+ *   down had its time (`calm`); and an error goes up or an I/O is parked only when no
  *   usable path is untried (`try_paths`).
  * - There are never more parked than may be (`new_ticket`). They leave the shelf in the order in which
  *   they came (`is_first`), and none that waited when a bio came is overtaken by that (`send`), but for
@@ -159,6 +160,12 @@ byte met[BIOS];	/* the number of the path that it holds */
 byte down[BIOS], doubtful[BIOS];	/* the paths that the bio failed on in this round */
 byte slow[BIOS];	/* those of `doubtful` that took their time */
 byte passed[BIOS];	/* failed on, and to be tried again */
+#ifdef NOPARK
+byte calm[BIOS];	/* those of `down` that took their time */
+#define no_calm(b) calm[b] = 0
+#else
+#define no_calm(b) skip
+#endif
 byte ahead[BIOS];	/* parked since before the bio came */
 byte order[BIOS], next_order;
 bool won[BIOS];	/* it has succeeded */
@@ -167,7 +174,7 @@ bool owed;	/* a path has come, and no bio has failed on all paths since */
 #define count(m) (((m) & 1) + (((m) >> 1) & 1) + (((m) >> 2) & 1))
 #define fresh(b) \
 	tried[b] = 0; suspects[b] = 0; answered[b] = 0; down[b] = 0; doubtful[b] = 0; slow[b] = 0; passed[b] = 0; \
-	renewed = renewed & ~SET(b)
+	no_calm(b); renewed = renewed & ~SET(b)
 #define failed_on(b) (down[b] | doubtful[b])
 #define can_get(s) ((present & SET(s)) && !(closed & SET(s)))
 #if BIOS == 1
@@ -447,6 +454,9 @@ none_now:
 #ifdef FINE
 			assert(no_parking || !(offered & usable & ~failed_on(b)));
 #endif
+#ifdef NOPARK
+			assert(no_parking || !(usable & down[b] & ~calm[b]));
+#endif
 			if
 			:: phase != OPEN -> wake = true
 			:: else
@@ -636,9 +646,18 @@ well_now:
 		down[_pid] = down[_pid] | SET(at[_pid]);
 		suspects[_pid] = suspects[_pid] & ~SET(at[_pid]);
 		blame(_pid);
+#ifdef NOPARK
+		calm[_pid] = (patient & SET(_pid) -> calm[_pid] | SET(at[_pid]) : calm[_pid]);
+#endif
 		if
-		:: !did -> NEXT(again)
-		:: else
+		:: did
+		/* The last one had no time. */
+		:: !did && !timeout_on && !(patient & SET(_pid)) && (usable & SET(at[_pid])) ->
+			down[_pid] = down[_pid] & ~SET(at[_pid]);
+			doubtful[_pid] = doubtful[_pid] | SET(at[_pid]);
+			suspects[_pid] = suspects[_pid] | SET(at[_pid]);
+			NEXT(again)
+		:: else -> NEXT(again)
 		fi;
 		THEN
 		close_failed(at[_pid]);

@@ -77,6 +77,8 @@ enum Planted {
     TellsLate,
     /// What one path has said to a flush, taking its time, is taken as the disk's answer.
     BelievesOneFlush,
+    /// The last path is believed to be down though it was told to fail fast.
+    BelievesTheLast,
 }
 
 /// One act of the schedule. `which` chooses among those that can.
@@ -682,7 +684,14 @@ impl Array {
                 if self.planted != Planted::DropsEarly {
                     self.put(path)?;
                 }
-                self.push(io, path, false);
+                // As in `failed`, where nothing waits for a path.
+                let slot = self.paths[path].slot;
+                let live = |this: &Try| this.outcome.is_some_and(|(_, live)| live);
+                let suspect = self.ios[io].tried.last().is_some_and(live)
+                    && self.usable.contains(slot)
+                    && !self.ios[io].history.is_marked(Mark::Patient)
+                    && self.planted != Planted::BelievesTheLast;
+                self.push(io, path, suspect);
             }
             Stage::Blaming { path, blame } => {
                 let blame = self.blame(blame, Some(io))?;
@@ -1051,10 +1060,14 @@ impl Io {
         Ok(())
     }
 
-    /// What this path said may be its own or the disk's error.
+    /// What this path said may be its own or the disk's error, or be over if it is given time.
     fn is_doubtful(&self, this: &Try) -> bool {
         this.outcome
-            .is_some_and(|(raw, live)| expected(raw, self.read_ahead, live) == Verdict::Ambiguous)
+            .is_some_and(|(raw, live)| match expected(raw, self.read_ahead, live) {
+                Verdict::Ambiguous => true,
+                Verdict::PathDown => live && this.hasty,
+                _ => false,
+            })
     }
 
     /// How many times a path that took its time has said what may be the disk's answer.
@@ -1230,8 +1243,9 @@ proptest! {
                     break;
                 }
                 Verdict::Fail => break,
-                // The last one stays.
+                // The last one stays, and is asked again if it had no time.
                 Verdict::PathDown if down.len() + 1 < count => _ = down.insert(path),
+                Verdict::PathDown if live && hasty => _ = unproven.insert(path),
                 Verdict::PathDown => {}
                 Verdict::Ambiguous => {
                     unproven.insert(path);
@@ -1356,4 +1370,5 @@ found! {
     the_model_finds_a_path_convicted_by_itself: ConvictsItself,
     the_model_finds_events_told_out_of_order: TellsLate,
     the_model_finds_a_flush_believed_at_once: BelievesOneFlush,
+    the_model_finds_the_last_path_believed_in_haste: BelievesTheLast,
 }
