@@ -261,8 +261,8 @@ failed_grows() {
 	wait_for grep -x none "$attribute/dev-$name/slot"
 	grows
 	mark_log
-	echo re-add >"$attribute/dev-$name/state"
-	wait_for log_has "refused $name: its superblock lies where the array's data are: remove it, and add it again"
+	refused "Invalid argument" eval "echo re-add >$attribute/dev-$name/state"
+	log_has "$name is not added: its superblock is not where the array's is: remove it, and add it again"
 	[[ $(state) == '[2/1] '* ]]
 	remove $md /dev/mapper/grow1
 	mdadm --quiet $md --add /dev/mapper/grow1

@@ -10,7 +10,7 @@
 read -r -a metadata <<<"${METADATA:-1.2 1.1 1.0 0.90}"
 claims=0
 for meta in "${metadata[@]}"; do
-	case $meta in 1.1 | 1.2) claims=$((claims + 16)) ;; *) claims=$((claims + 15)) ;; esac
+	case $meta in 1.1 | 1.2) claims=$((claims + 21)) ;; *) claims=$((claims + 20)) ;; esac
 done
 selftest_begin "$claims"
 
@@ -65,7 +65,7 @@ odd() {
 	sb restore "$a0" "$work/good"
 }
 
-# An array that stops writes its superblock: both as they were.
+# What arrays wrote meanwhile goes: both as they were.
 copied() {
 	sb restore "$a0" "$work/good"
 	sb restore "$copy" "$work/good"
@@ -179,6 +179,93 @@ joins_the_dead() {
 	sb restore "$a0" "$work/good"
 }
 
+# What was bound last is what md looks at first. It takes no I/O, so that nobody knows that it is dead.
+joins_beside_the_dead() {
+	copied
+	mdadm --quiet --assemble --run $md "$a0"
+	join /dev/mapper/dead
+	all_up 2
+	dm_break_all dead "$a2"
+	mdadm --quiet $md --add "$a1"
+	# Its superblock is written then, and that shows who is dead.
+	wait_for is_faulty /dev/mapper/dead
+	all_up 2
+	another_disk
+	dm_mend dead "$a2"
+	stop $md
+	sb restore "$a0" "$work/good"
+}
+# A path that failed is asked again before it comes back as it is.
+comes_back() {
+	local place
+	place=/sys/block/md0/md/dev-$(kname /dev/mapper/dead)
+	copied events=99
+	mdadm --quiet --assemble $md "$a0" /dev/mapper/dead
+	all_up 2
+	mdadm --quiet $md --fail /dev/mapper/dead
+	left() { equal none "$(<"$place/slot")"; }
+	wait_for left
+	dm_mend dead "$copy"
+	mark_log
+	refused "Invalid argument" eval "echo re-add >$place/state"
+	log_has "$(kname /dev/mapper/dead) is not added: its superblock"
+	state_is '[2/1] [U_]'
+	dm_mend dead "$a2"
+	echo re-add >"$place/state"
+	all_up 2
+	stop $md
+	sb restore "$a0" "$work/good"
+}
+# running: of the superblock as it was.
+running() {
+	sb restore "$a0" "$work/good"
+	mdadm --quiet --assemble $md "$a0" "$a1"
+	all_up 2
+}
+# Another host has the disk as well. What it wrote stays when the array stops here.
+anothers() {
+	local what
+	for what in events=200 "events=1 magic=7" "events=1 uuid=7"; do
+		running
+		# shellcheck disable=SC2086 # words
+		sb set "$a2" $what
+		sb save "$a2" "$work/block"
+		stop $md
+		sb save "$a0" "$work/found"
+		cmp "$work/block" "$work/found"
+	done
+	sb restore "$a0" "$work/good"
+}
+# The superblock that mdadm --add leaves, or that was there before one that no path could write, is written anew.
+earlier() {
+	local first
+	running
+	first=$(sb get "$a0" events)
+	sb set "$a2" events=0
+	stop $md
+	[ "$(sb get "$a0" events)" -gt "$first" ]
+	sb restore "$a0" "$work/good"
+	mdadm --quiet --assemble --run $md /dev/mapper/dead
+	dm_break_all dead "$a2"
+	mark_log
+	echo 3 >/sys/block/md0/md/raid_disks
+	wait_for log_has "the superblock is not written"
+	dm_mend dead "$a2"
+	equal 2 "$(sb get "$a0" raid_disks)"
+	stop $md
+	equal 3 "$(sb get "$a0" raid_disks)"
+	sb restore "$a0" "$work/good"
+}
+no_bad_blocks() {
+	local file
+	mdadm --quiet --assemble $md "$a0" "$a1"
+	for file in bad_blocks unacknowledged_bad_blocks; do
+		refused "Operation not supported" eval "echo 8 8 >/sys/block/md0/md/dev-${a0#/dev/}/$file"
+	done
+	stop $md
+	members "$a0 $a1" "$a0" "$a1"
+}
+
 many_slots() {
 	sb set "$a0" raid_disks=27
 	mdadm --quiet --assemble --run $md "$a0" "$a1"
@@ -241,6 +328,11 @@ for meta in "${metadata[@]}"; do
 	claim "$meta: a disk of another size with a copy of the superblock: never both" other_size
 	claim "$meta: a copy with another event count does not join the running array, a path does" joins
 	claim "$meta: no path works: a copy with an older superblock does not join, a path does" joins_the_dead
+	claim "$meta: a path of the disk joins though another is dead, which nobody knows" joins_beside_the_dead
+	claim "$meta: a path that failed does not come back as it is if it leads to another disk" comes_back
+	claim "$meta: another host's superblock, or data, stay when the array stops" anothers
+	claim "$meta: … one of an earlier time does not" earlier
+	claim "$meta: bad blocks of a path are not taken" no_bad_blocks
 	case $meta in
 	0.90) claim "$meta: 27 slots: a failed path finds no place in the superblock, and the array goes on" many_slots ;;
 	*) claim "$meta: a table that is too long: refused" spoiled max_dev=1921 ;;
