@@ -7,7 +7,7 @@
 # Needs md core with patches/, and build/patched-mdadm of scripts/build-mdadm.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 PATH=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/patched-mdadm"):$PATH
-selftest_begin $((1 + 2 * 14 + 2 * 5 + 7 + 5 + 4 + 1))
+selftest_begin $((1 + 2 * 14 + 2 * 5 + 7 + 5 + 6 + 2 + 1))
 
 pattern "$work/data" 16
 
@@ -300,6 +300,16 @@ foreign() {
 	equal "$(<"$work/before")" "$(md5sum <"$other")"
 	not log_has "path ${other#/dev/}"
 }
+not_added() {
+	md5sum <"$other" >"$work/before"
+	for option in --add --add-spare; do
+		refused "is no path to its disk" mdadm $md $option "$other"
+		refused "is no path to its disk" mdadm $md $option "$blank"
+	done
+	one_left
+	equal "$(<"$work/before")" "$(md5sum <"$other")"
+	cmp -n 67108864 "$blank" /dev/zero
+}
 no_superblock() {
 	refused "not possible" mdadm $md --re-add "$blank"
 	one_left
@@ -316,10 +326,53 @@ for meta in 1.2 0.90; do
 	mdadm --quiet $md --fail "$loop1"
 	remove $md "$loop1"
 	claim "$meta: --re-add refuses a device of another array, and does not touch it" foreign
+	claim "$meta: --add and --add-spare refuse them as well, and do not touch them" not_added
 	claim "$meta: --re-add refuses a device without superblock; one of this array is taken" \
 		eval 'no_superblock && comes_back'
 	stop $md
 done
+
+# --- what is inside the array ---
+
+# Metadata 1.0 is at the end: what begins the array begins the path, a superblock of an array inside as well.
+inside() {
+	head -c 1M $md | md5sum
+}
+wipefs --quiet --all "$loop0"
+# It would start what is inside.
+settle
+udev_off
+create $md 1.0 "$loop0" "$loop1"
+mdadm --quiet --create /dev/md1 --run --metadata=1.2 --level=raid1 --raid-devices=2 $md missing
+stop /dev/md1
+inside >"$work/before"
+stays() {
+	local option
+	for option in --add --re-add --add-spare; do
+		take_out_quietly
+		mdadm --quiet $md $option "$loop1"
+		all_up 2
+		equal "$(<"$work/before")" "$(inside)"
+	done
+}
+take_out_quietly() {
+	mdadm --quiet $md --fail "$loop1"
+	remove $md "$loop1"
+}
+claim "1.0: a path is added, and the superblock of a raid1 inside stays" stays
+# The disk's only superblock is not zeroed when the kernel refuses the path.
+refused_by_kernel() {
+	take_out_quietly
+	mdadm --quiet --readonly $md
+	refused "re-add failed" mdadm $md --add "$loop1"
+	mdadm --examine "$loop1" | grep -F ' correct'
+	mdadm --quiet --readwrite $md
+	mdadm --quiet $md --add "$loop1"
+	all_up 2
+}
+claim "1.0: a path is refused by the kernel, and the superblock is there" refused_by_kernel
+stop $md
+udev_on
 
 # --- other levels ---
 
