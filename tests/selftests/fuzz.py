@@ -87,32 +87,13 @@ disks = sorted({os.path.basename(name) for name in os.listdir("/sys/block") if n
 # --- what there is to call --------------------------------------------------------------------------
 
 
-# What is left out, as md core of Linux 7.3 does not bear it, whatever the personality is:
+# What is left out, as md core of Linux 7.3 does not bear it, whatever the personality is; what shows each is in
+# Documentation/evidence.md, "Defects of others":
 #
-# - Writing to md/bitmap/location: location_store waits for the array's lock, while who stops the array holds that and
-#   waits for it to leave the file (md_bitmap_destroy: sysfs_remove_group). Both stand still for ever:
-#     while :; do echo none >/sys/block/md0/md/bitmap/location; done & mdadm --stop /dev/md0
-# - `clear` and `inactive` for md/array_state: array_state_store does not look at who has the array open if that is
-#   read-only, and stops it under their I/O, which then follows a null pointer (md_handle_request: mddev->pers):
-#     mdadm --readonly /dev/md0; fio --name=r --filename=/dev/md0 --direct=1 --rw=randread &
-#     echo clear >/sys/block/md0/md/array_state
-#   And `clear` for an array that is just going takes a reference on what has none left (md_attr_store calls
-#   sysfs_break_active_protection before mddev_get): two of these at once.
-# - Writing to those of queue/ that are limits: queue_attr_store holds the lock of the limits and waits for all I/O,
-#   which waits for the array, which is suspended, as a path is being added, which waits for that lock
-#   (mddev_stack_new_rdev):
-#     while :; do echo 1 >/sys/block/md0/queue/iostats; done & fio --name=r --filename=/dev/md0 --direct=1 --rw=randread &
-#     while :; do mdadm /dev/md0 -f /dev/path1 -r /dev/path1 -a /dev/path1; done
-# - Adding a device that does not exist, by ADD_NEW_DISK, HOT_ADD_DISK or md/new_dev: the block layer looks for its
-#   driver with the array's lock held, and takes the lock of drivers, under which an array that is opened by its number
-#   is made, with that lock (blk_request_module, md_alloc). lockdep says so at the first
-#     echo 0:0 >/sys/block/md0/md/new_dev
-#   after an array was made by opening its node.
-# - STOP_ARRAY while another makes the array, see `making`: it is marked as closing for ever, though who makes it has it
-#   open and goes on, as md_ioctl looks at who has it open only once it runs. Then it runs, and can be neither opened
-#   (ENODEV) nor stopped:
-#     fd = open("/dev/md0"), ioctl(fd, SET_ARRAY_INFO, ...); another: open, ioctl(STOP_ARRAY), close;
-#     ioctl(fd, SET_ARRAY_INFO, ...), ioctl(fd, ADD_NEW_DISK, ...) for each device, ioctl(fd, RUN_ARRAY), close(fd)
+# - writing to md/bitmap/location, and to those of queue/ that are limits
+# - `clear` and `inactive` for md/array_state
+# - adding a device that does not exist, by ADD_NEW_DISK, HOT_ADD_DISK or md/new_dev
+# - STOP_ARRAY while another makes the array, see `making`
 LEFT_OUT = re.compile(
     "/md/bitmap/location$|/queue/(add_random|discard_max_bytes|iostats|iostats_passthrough|max_sectors_kb|rotational|"
     "stable_writes|write_cache|write_zeroes_unmap_max_bytes)$")
