@@ -9,7 +9,7 @@
 
 table=${BASH_SOURCE[0]%/*}/matrix.table
 mapfile -t statuses < <(awk '/^[A-Z]/ && !seen[$1]++ { print $1 }' "$table")
-selftest_begin $((2 + 2 * ${#statuses[@]}))
+selftest_begin $((3 + 2 * ${#statuses[@]}))
 
 udev_off
 modprobe mpdisk disks=3
@@ -56,5 +56,33 @@ wrong() {
 claim "a wrong expectation is seen" wrong
 claim "all paths are up at the end" state_is '[3/3] [UUU]'
 stop $md
+
+# As NVMe over fabrics and Fibre Channel do: what is told to fail fast ends at once, all else waits for the path to come
+# back. The read is on its way, and told to fail fast, while its path becomes the last one.
+given_time() {
+	local reader
+	# Who opens the array first looks for partitions.
+	dd if=$md of=/dev/null bs=4k count=1 iflag=direct status=none
+	dm_hang last
+	dd if=$md of=/dev/null bs=4k count=1 iflag=direct status=none &
+	reader=$!
+	wait_for busy $md
+	mdadm --quiet $md --fail /dev/mpdisk1
+	state_is '[2/1] [U_]'
+	echo 1 >$parameters/hasty
+	echo 4,0,0 >$parameters/read
+	dm_unhang last
+	wait $reader
+	state_is '[2/1] [U_]'
+}
+parameters=/sys/module/mpdisk/parameters
+udev_on
+dm_over last /dev/mpdisk0
+settle
+udev_off
+build $md /dev/mapper/last /dev/mpdisk1
+claim "TRANSPORT of what was told to fail fast, on what became the last path: it is asked once more" given_time
+stop $md
+dm_remove last
 rmmod mpdisk
 udev_on
