@@ -407,7 +407,7 @@ impl Multipath {
                 // to be given its time, unless the I/O waits for a path: then it might come to wait here.
                 live && array.settings.limits().timeout == 0
                     && array.usable().contains(slot)
-                    && !io.data().history.is_marked(Mark::Patient)
+                    && io.data().history.may_be_hasty(op.flushes)
             }
             Verdict::Ambiguous => true,
         };

@@ -92,7 +92,7 @@ pub(crate) enum Mark {
     /// A path that took its time has failed it, and may be right.
     Answered = 16,
     /// A path that took its time has failed it, but may have answered another I/O; see
-    /// [`History::failed_on`].
+    /// [`History::may_be_hasty`].
     Heard = 32,
 }
 
@@ -138,17 +138,15 @@ impl History {
     }
 
     /// The I/O failed on the path in `slot`. If the path is a `suspect`, success on another will
-    /// convict it; and if it took its time, what it said may be the disk's answer; else it is asked
-    /// again. If the I/O
-    /// `flushes`, that holds from the second time on: the block layer has one request for all flushes of
-    /// a device that wait, which fails fast if the one that started it does (C: `blk_kick_flush`).
+    /// convict it; and what it said may be the disk's answer, unless it [may have been
+    /// hasty](Self::may_be_hasty): then it is asked again.
     pub(crate) const fn failed_on(&mut self, slot: usize, suspect: bool, flushes: bool) {
         self.tried = self.tried.with(Slots::one(slot));
         self.suspects = self.suspects.without(Slots::one(slot));
         if suspect {
             self.suspects = self.suspects.with(Slots::one(slot));
             self.mark(Mark::Watched, true);
-            if self.is_marked(Mark::Patient) && flushes && !self.is_marked(Mark::Heard) {
+            if self.is_marked(Mark::Patient) && self.may_be_hasty(flushes) {
                 self.mark(Mark::Heard, true);
             } else if self.is_marked(Mark::Patient) {
                 let others = self.word & !(Self::BELOW_KNOWN >> Mark::BITS << Mark::BITS);
@@ -156,6 +154,14 @@ impl History {
                 self.mark(Mark::Answered, true);
             }
         }
+    }
+
+    /// Whether the path that the I/O is on may say in haste what it says. If the I/O `flushes`, that holds
+    /// until it has once been said by a path that took its time: the block layer has one request for all
+    /// flushes of a device that wait, which fails fast if the one that started it does
+    /// (C: `blk_kick_flush`).
+    pub(crate) const fn may_be_hasty(&self, flushes: bool) -> bool {
+        !self.is_marked(Mark::Patient) || flushes && !self.is_marked(Mark::Heard)
     }
 
     /// The path that has said, taking its time, what may be the disk's answer.

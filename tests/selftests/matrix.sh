@@ -9,7 +9,7 @@
 
 table=${BASH_SOURCE[0]%/*}/matrix.table
 mapfile -t statuses < <(awk '/^[A-Z]/ && !seen[$1]++ { print $1 }' "$table")
-selftest_begin $((3 + 2 * ${#statuses[@]}))
+selftest_begin $((5 + 2 * ${#statuses[@]}))
 
 udev_off
 modprobe mpdisk disks=3
@@ -55,33 +55,63 @@ wrong() {
 }
 claim "a wrong expectation is seen" wrong
 claim "all paths are up at the end" state_is '[3/3] [UUU]'
+
+parameters=/sys/module/mpdisk/parameters
+tracing=/sys/kernel/tracing
+erased() {
+	local path map=$tracing/events/md_multipath/md_multipath_map/enable
+	echo 10,0,0 >$parameters/erase
+	: >$tracing/trace
+	echo 1 >$map
+	# BLKSECDISCARD
+	py 'import fcntl, struct
+fcntl.ioctl(direct(sys.argv[1]), 0x127d, struct.pack("QQ", 0, 1 << 20))' $md
+	echo 0 >$map
+	cat $tracing/trace
+	for path in 0 1; do equal 1 "$(grep -Ec "md_multipath_map: md0 DES? 0 \\+ 2048 path $path\$" $tracing/trace)"; done
+	state_is '[3/2] [_UU]'
+}
+claim "a secure erase that a path fails goes to another as what it is" erased
 stop $md
 
 # As NVMe over fabrics and Fibre Channel do: what is told to fail fast ends at once, all else waits for the path to come
-# back. The read is on its way, and told to fail fast, while its path becomes the last one.
+# back. The I/O is on its way, and told to fail fast, while its path becomes the last one.
+# given_time KIND DD-OPERAND...: KIND is the parameter of mpdisk that holds for it.
 given_time() {
-	local reader
+	local io
 	# Who opens the array first looks for partitions.
 	dd if=$md of=/dev/null bs=4k count=1 iflag=direct status=none
 	dm_hang last
-	dd if=$md of=/dev/null bs=4k count=1 iflag=direct status=none &
-	reader=$!
+	dd "${@:2}" bs=4k count=1 status=none &
+	io=$!
 	wait_for busy $md
 	mdadm --quiet $md --fail /dev/mpdisk1
 	state_is '[2/1] [U_]'
 	echo 1 >$parameters/hasty
-	echo 4,0,0 >$parameters/read
+	echo 4,0,0 >"$parameters/$1"
 	dm_unhang last
-	wait $reader
+	wait $io
 	state_is '[2/1] [U_]'
 }
-parameters=/sys/module/mpdisk/parameters
+# The block layer has one flush for all that wait, which fails fast if one of them was told to.
+flush_given_time() {
+	echo 0 >$parameters/hasty
+	echo 0,0,0 >$parameters/read
+	remove $md /dev/mpdisk1
+	readd $md /dev/mpdisk1
+	all_up 2
+	echo 1 >$parameters/merged
+	given_time write if=/dev/zero of=$md oflag=direct,dsync conv=notrunc
+	equal 0 "$(<$parameters/merged)"
+}
 udev_on
 dm_over last /dev/mpdisk0
 settle
 udev_off
 build $md /dev/mapper/last /dev/mpdisk1
-claim "TRANSPORT of what was told to fail fast, on what became the last path: it is asked once more" given_time
+claim "TRANSPORT of what was told to fail fast, on what became the last path: it is asked once more" \
+	given_time read if=$md of=/dev/null iflag=direct
+claim "… and a flush twice, as it may have been merged with another" flush_given_time
 stop $md
 dm_remove last
 rmmod mpdisk

@@ -31,6 +31,11 @@ static bool hasty;
 module_param(hasty, bool, 0644);
 MODULE_PARM_DESC(hasty, "all goes well with what is not told to fail fast");
 
+/* As if the block layer had merged them with others that were told so. */
+static unsigned int merged;
+module_param(merged, uint, 0644);
+MODULE_PARM_DESC(merged, "with hasty: so many flushes and FUA writes not told so fare as if they were");
+
 #define ANSWER(op)				\
 	static u8 op[MOST];			\
 	module_param_array(op, byte, NULL, 0644)
@@ -38,6 +43,7 @@ MODULE_PARM_DESC(hasty, "all goes well with what is not told to fail fast");
 ANSWER(read);
 ANSWER(write);
 ANSWER(discard);
+ANSWER(erase);
 ANSWER(zeroes);
 ANSWER(flush);
 
@@ -51,11 +57,22 @@ struct mpdisk {
 
 static struct mpdisk all[MOST];
 
+/* One is sent at a time where this counts. */
+static bool is_merged(struct bio *bio)
+{
+	unsigned int left = READ_ONCE(merged);
+
+	if (!(bio->bi_opf & (REQ_PREFLUSH | REQ_FUA)) || !left)
+		return false;
+	WRITE_ONCE(merged, left - 1);
+	return true;
+}
+
 static blk_status_t answer(struct bio *bio, unsigned int index)
 {
 	u8 status;
 
-	if (READ_ONCE(hasty) && !(bio->bi_opf & REQ_FAILFAST_MASK))
+	if (READ_ONCE(hasty) && !(bio->bi_opf & REQ_FAILFAST_MASK) && !is_merged(bio))
 		return BLK_STS_OK;
 	switch (bio_op(bio)) {
 	case REQ_OP_READ:
@@ -63,6 +80,9 @@ static blk_status_t answer(struct bio *bio, unsigned int index)
 		break;
 	case REQ_OP_DISCARD:
 		status = READ_ONCE(discard[index]);
+		break;
+	case REQ_OP_SECURE_ERASE:
+		status = READ_ONCE(erase[index]);
 		break;
 	case REQ_OP_WRITE_ZEROES:
 		status = READ_ONCE(zeroes[index]);
@@ -128,6 +148,7 @@ static int add(struct mpdisk *disk, unsigned int index)
 		.max_discard_segments = 1,
 		.discard_granularity = SECTOR_SIZE,
 		.max_write_zeroes_sectors = UINT_MAX,
+		.max_secure_erase_sectors = UINT_MAX,
 		.features = BLK_FEAT_NOWAIT | BLK_FEAT_WRITE_CACHE | BLK_FEAT_FUA,
 	};
 	int error;

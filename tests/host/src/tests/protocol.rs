@@ -79,6 +79,8 @@ enum Planted {
     BelievesOneFlush,
     /// The last path is believed to be down though it was told to fail fast.
     BelievesTheLast,
+    /// … or though it took its time for a flush, but for the first time.
+    BelievesTheLastOnce,
 }
 
 /// One act of the schedule. `which` chooses among those that can.
@@ -194,6 +196,8 @@ struct Try {
     hasty: bool,
     /// Status, and whether the device was live.
     outcome: Option<(u8, bool)>,
+    /// What it said was doubted.
+    doubted: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -498,6 +502,7 @@ impl Array {
             path: id,
             hasty,
             outcome: None,
+            doubted: false,
         });
         self.ios[io].stage = Stage::InFlight(id);
         Ok(())
@@ -639,10 +644,15 @@ impl Array {
         }
     }
 
+    fn may_be_merged(&self, io: usize) -> bool {
+        self.ios[io].flushes && self.planted != Planted::BelievesOneFlush
+    }
+
     fn push(&mut self, io: usize, id: Id, suspect: bool) {
         let slot = self.paths[id].slot;
-        let flushes = self.ios[io].flushes && self.planted != Planted::BelievesOneFlush;
+        let flushes = self.may_be_merged(io);
         self.ios[io].history.failed_on(slot, suspect, flushes);
+        self.ios[io].tried.last_mut().unwrap().doubted = suspect;
         self.ios[io].stage = Stage::Waiting;
         self.retries.push_back(io);
     }
@@ -687,9 +697,11 @@ impl Array {
                 // As in `failed`, where nothing waits for a path.
                 let slot = self.paths[path].slot;
                 let live = |this: &Try| this.outcome.is_some_and(|(_, live)| live);
+                let flushes =
+                    self.may_be_merged(io) && self.planted != Planted::BelievesTheLastOnce;
                 let suspect = self.ios[io].tried.last().is_some_and(live)
                     && self.usable.contains(slot)
-                    && !self.ios[io].history.is_marked(Mark::Patient)
+                    && self.ios[io].history.may_be_hasty(flushes)
                     && self.planted != Planted::BelievesTheLast;
                 self.push(io, path, suspect);
             }
@@ -1028,6 +1040,12 @@ impl Array {
     }
 }
 
+impl Try {
+    fn is_heard(&self) -> bool {
+        !self.hasty && self.doubted
+    }
+}
+
 impl Io {
     fn holds(&self) -> Option<Id> {
         match self.stage {
@@ -1046,7 +1064,7 @@ impl Io {
                 continue;
             }
             ensure!(
-                self.is_doubtful(before),
+                self.is_doubtful(i),
                 "it is down, or has answered: {before:?}"
             );
             let others = &self.tried[i + 1..];
@@ -1060,27 +1078,28 @@ impl Io {
         Ok(())
     }
 
-    /// What this path said may be its own or the disk's error, or be over if it is given time.
-    fn is_doubtful(&self, this: &Try) -> bool {
+    /// What the path said in this try may be its own or the disk's error, or be over if it is given time.
+    fn is_doubtful(&self, i: usize) -> bool {
+        let this = &self.tried[i];
+        let in_haste = || this.hasty || self.flushes && !self.tried[..i].iter().any(Try::is_heard);
         this.outcome
             .is_some_and(|(raw, live)| match expected(raw, self.read_ahead, live) {
                 Verdict::Ambiguous => true,
-                Verdict::PathDown => live && this.hasty,
+                Verdict::PathDown => live && in_haste(),
                 _ => false,
             })
     }
 
-    /// How many times a path that took its time has said what may be the disk's answer.
+    /// How many times a path that took its time has said what was doubted.
     fn patient(&self) -> usize {
-        let patient = |this: &&Try| !this.hasty && self.is_doubtful(this);
-        self.tried.iter().filter(patient).count()
+        self.tried.iter().filter(|this| this.is_heard()).count()
     }
 
     /// The paths that may be to blame or not, by what they said last.
     fn doubtful(&self) -> impl Iterator<Item = &Try> {
         self.tried.iter().enumerate().filter_map(|(i, this)| {
             let later = &self.tried[i + 1..];
-            (self.is_doubtful(this) && later.iter().all(|other| other.path != this.path))
+            (self.is_doubtful(i) && later.iter().all(|other| other.path != this.path))
                 .then_some(this)
         })
     }
@@ -1231,11 +1250,7 @@ proptest! {
         while let Some(path) = next {
             let hasty = tried.len() + 1 < count || tried.is_empty();
             let (raw, live) = answers.next().unwrap();
-            tried.push(Try {
-                path,
-                hasty,
-                outcome: Some((raw, live)),
-            });
+            tried.push((path, hasty, Some((raw, live))));
             unproven.remove(&path);
             match expected(raw, read_ahead, live) {
                 Verdict::Done => {
@@ -1245,7 +1260,10 @@ proptest! {
                 Verdict::Fail => break,
                 // The last one stays, and is asked again if it had no time.
                 Verdict::PathDown if down.len() + 1 < count => _ = down.insert(path),
-                Verdict::PathDown if live && hasty => _ = unproven.insert(path),
+                Verdict::PathDown if live && (hasty || doubts > 1) => {
+                    unproven.insert(path);
+                    doubts -= usize::from(!hasty);
+                }
                 Verdict::PathDown => {}
                 Verdict::Ambiguous => {
                     unproven.insert(path);
@@ -1261,7 +1279,8 @@ proptest! {
                 unproven.first().copied()
             };
         }
-        prop_assert_eq!(&array.ios[0].tried, &tried);
+        let seen = array.ios[0].tried.iter();
+        prop_assert_eq!(seen.map(|t| (t.path, t.hasty, t.outcome)).collect::<Vec<_>>(), tried);
         let faulty: BTreeSet<_> = (0..count).filter(|&id| array.paths[id].faulty).collect();
         prop_assert_eq!(faulty, down);
     }
@@ -1371,4 +1390,5 @@ found! {
     the_model_finds_events_told_out_of_order: TellsLate,
     the_model_finds_a_flush_believed_at_once: BelievesOneFlush,
     the_model_finds_the_last_path_believed_in_haste: BelievesTheLast,
+    the_model_finds_the_last_path_believed_by_one_flush: BelievesTheLastOnce,
 }
