@@ -299,6 +299,37 @@ impl Multipath {
         self.pick(guard, || self.preferred())
     }
 
+    /// The usable slots that an I/O may take. If it `flushes`, these are the ones whose device has a write
+    /// cache: by another one the block layer would answer it, or a part of it, without asking the disk. As
+    /// there is one disk, such a device knows no better. If all are such, the disk has none.
+    fn eligible(&self, table: &Table, flushes: bool) -> Slots {
+        let usable = self.usable();
+        if !flushes {
+            return usable;
+        }
+        let has_cache = |slot: &usize| {
+            let path = table.get(*slot);
+            path.is_some_and(|path| path.member().rdev().has_write_cache())
+        };
+        let cached = usable.iter().filter(has_cache).map(Slots::one);
+        let cached = cached.fold(Slots::NONE, Slots::with);
+        if cached.is_empty() {
+            usable
+        } else {
+            cached
+        }
+    }
+
+    /// As [`pick_preferred`](Self::pick_preferred), for an I/O that flushes.
+    #[inline(never)]
+    fn pick_eligible(&self, guard: &Section) -> Option<Ref<Path>> {
+        let table = self.paths.dereference(guard);
+        self.pick(guard, || match self.preferred().is_empty() {
+            true => Slots::NONE,
+            false => table.highest(self.eligible(table, true)),
+        })
+    }
+
     /// Picks one of the paths that `candidates` gives, and takes a reference to it.
     fn pick(&self, guard: &Section, candidates: impl Fn() -> Slots) -> Option<Ref<Path>> {
         loop {
@@ -435,13 +466,17 @@ impl Multipath {
             io.data_mut()
                 .history
                 .refresh(newest, |slot| Some(table.get(slot)?.number()));
-            let untried = || io.data().history.untried(array.usable());
+            let untried = || {
+                let eligible = array.eligible(table, io.op().flushes);
+                io.data().history.untried(eligible)
+            };
             let picked = array.pick(&guard, || table.highest(untried()));
+            let untried = untried();
             drop(guard);
             if let Some(path) = picked {
                 // A path that was added just now would not be known as tried: look again.
                 if !io.data().history.is_newer(path.number()) {
-                    let failfast = verdict::failfast(untried(), path.own());
+                    let failfast = verdict::failfast(untried, path.own());
                     trace::retry(&io, path.slot());
                     path.counters().retried();
                     io.data_mut().history.mark(Mark::Patient, !failfast);
@@ -469,30 +504,32 @@ impl Multipath {
         let status = io.status();
         let limits = array.settings.limits();
         let now = array.now();
+        let guard = rcu::read_lock();
+        let table = array.paths.dereference(&guard);
         let mut state = array.state.lock();
-        let usable = array.usable();
+        let eligible = array.eligible(table, io.op().flushes);
         // ORDERING: The number goes up before the path becomes usable, which takes the lock.
         let others = array.newest.load(ordering::Relaxed) != newest
-            || !io.data().history.untried(usable).is_empty();
+            || !io.data().history.untried(eligible).is_empty();
         if others && !state.closed {
             return Err(io);
         }
-        match io.data().history.exhausted(usable) {
+        match io.data().history.exhausted(eligible) {
             Exhausted::NoPath => {}
             Exhausted::Hasty(slots) if !state.closed => {
-                let guard = rcu::read_lock();
-                let best = array.paths.dereference(&guard).highest(slots);
-                if let Some(slot) = best.first() {
+                if let Some(slot) = table.highest(slots).first() {
                     io.data_mut().history.try_again(slot);
                 }
                 return Err(io);
             }
             Exhausted::Answer | Exhausted::Hasty(_) => {
                 drop(state);
+                drop(guard);
                 Self::answer(io, status);
                 return Ok(());
             }
         }
+        drop(guard);
         let was_open = state.parking.is_open();
         let parked = if state.closed || io.op().nowait {
             None
@@ -1000,11 +1037,14 @@ impl Personality for Multipath {
 
     #[inline]
     fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: Section) {
-        let Some(path) = array.pick_preferred(&guard) else {
-            drop(guard);
-            return Self::arrive(array, bio);
+        let picked = match bio.flushes() {
+            true => array.pick_eligible(&guard),
+            false => array.pick_preferred(&guard),
         };
         drop(guard);
+        let Some(path) = picked else {
+            return Self::arrive(array, bio);
+        };
         let progress = |this: &Self| {
             // ORDERING: Acquire, and after the path was picked, so that its number is not higher;
             // see `History::new`.

@@ -110,7 +110,7 @@ impl Bio {
             kind,
             read_ahead: self.is_read_ahead(),
             nowait: self.is_nowait(),
-            flushes: kind == Kind::Flush || opf & (bindings::REQ_PREFLUSH | bindings::REQ_FUA) != 0,
+            flushes: kind == Kind::Flush || self.flushes(),
             atomic: opf & bindings::REQ_ATOMIC != 0,
         }
     }
@@ -120,6 +120,12 @@ impl Bio {
         // SAFETY: By invariant 1 the bio is valid. Until it is ended nobody changes the field: what is
         // split off or advanced is a clone.
         unsafe { (*self.as_raw()).bi_iter.bi_size == 0 }
+    }
+
+    /// It asks for data to be on the medium: a flush, or a write with one before it or with FUA.
+    #[inline]
+    pub(crate) fn flushes(&self) -> bool {
+        self.opf() & (bindings::REQ_PREFLUSH | bindings::REQ_FUA) != 0
     }
 
     /// Nobody waits for it; it may fail for any reason.

@@ -22,6 +22,11 @@ int md_multipath_helper_bdev_name(struct block_device *bdev, char *buf, size_t l
 	return scnprintf(buf, len, "%pg", bdev);
 }
 
+bool md_multipath_helper_bdev_write_cache(struct block_device *bdev)
+{
+	return bdev_write_cache(bdev);
+}
+
 unsigned int md_multipath_helper_bdev_write_zeroes_sectors(struct block_device *bdev)
 {
 	return bdev_write_zeroes_sectors(bdev);
@@ -45,4 +50,9 @@ bool md_multipath_helper_disk_dead(struct gendisk *disk)
 bool md_multipath_helper_disk_live(struct gendisk *disk)
 {
 	return disk_live(disk);
+}
+
+sector_t md_multipath_helper_get_capacity(struct gendisk *disk)
+{
+	return get_capacity(disk);
 }

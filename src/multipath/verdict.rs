@@ -32,7 +32,8 @@ impl Verdict {
     }
 }
 
-/// Judges an I/O by how it ended. `live` says whether the path's device is still there, and not offline.
+/// Judges an I/O by how it ended. `live` says whether the path's device is still there,
+/// with a size, and not offline.
 pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
     match status {
         Status::Ok => Verdict::Done,

@@ -5,7 +5,7 @@
 #
 # A flush goes down one path, is tried again on another, and its error is the caller's.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 16
+selftest_begin 21
 
 size=$(sectors /dev/path0)
 # Reads pass, writes and flushes fail.
@@ -64,7 +64,13 @@ claim "a write with FUA that fails on every path is reported" synchronous
 claim "reads go on" eval 'read_at $md 0 16 >/dev/null'
 dm_mend mp1 /dev/path1
 mark_log
-claim "a flush that fails on one path only succeeds" flush_is success
+elsewhere() {
+	local before
+	before=$(stat_field /dev/path1 16)
+	flush_is success
+	equal 1 $(($(stat_field /dev/path1 16) - before))
+}
+claim "a flush that fails on one path only is done by the other, once" elsewhere
 claim "… and that path is failed, [2/1] [_U]" wait_state '[2/1] [_U]'
 claim "… with one line in the kernel log" equal 1 "$(log_count "^md/multipath:md0: path $(kname /dev/mapper/mp0) failed")"
 claim "the next flush takes the other path" flush_is success
@@ -100,5 +106,35 @@ inject 0 "2 -1 0x35 0x01 0 0 0 0 0"
 inject 1 "2 -1 0x35 0x01 0 0 0 0 0"
 claim "a flush that each path has failed once is not given up" flush_is success
 claim "… as the path that is asked again succeeds: the other one is failed" wait_state '[2/1] [U_]'
+
+# --- a path that is said to have no write cache ---
+
+# The block layer does not send it a flush, and answers with success; and takes FUA off a write.
+remove $md "${debug[1]}"
+readd $md "${debug[1]}"
+all_up 2
+cache() {
+	echo "$2" >"/sys/block/$(kname "${debug[$1]}")/queue/write_cache"
+}
+cache 0 "write through"
+flushes() {
+	local before
+	before=$(stat_field "${debug[1]}" 16)
+	flush_is success
+	equal "$1" $(($(stat_field "${debug[1]}" 16) - before))
+}
+claim "a path without a write cache: a flush takes the one that has it" flushes 1
+fua() {
+	local before
+	before=$(stat_field "${debug[1]}" 7)
+	dd if=/dev/zero of=$md bs=4k count=1 oflag=direct,dsync conv=notrunc status=none
+	equal 8 $(($(stat_field "${debug[1]}" 7) - before))
+}
+claim "… so does a write with FUA" fua
+inject 1 "2 -1 0x35 0x01 0 0 0 0 0"
+claim "… a flush that fails there is done there again" flushes 2
+claim "… as the other cannot tell: none is failed" state_is '[2/2] [UU]'
+cache 1 "write through"
+claim "no path has a write cache: a flush has nothing to do" flushes 0
 stop $md
 rmmod scsi_debug

@@ -5,7 +5,7 @@
 #
 # No path left, with no_path_timeout_ms set: I/O waits for one, in order, and everything else goes on.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 44
+selftest_begin 49
 
 sys=/sys/block/md0/md
 long=600000
@@ -158,6 +158,35 @@ claim "… and has written what it should" holds "$work/a" $md 0
 claim "… and the log says that nothing waits any more" wait_for log_has 'md/multipath:md0: no I/O waits'
 again
 
+# --- no size ---
+
+# SCSI says so of a disk that it looks at while the path is broken, until it looks at it again.
+look() {
+	echo 1 >"/sys/block/$(kname "${debug[$1]}")/device/rescan"
+}
+blind() {
+	break_path "$1"
+	look "$1"
+	mend_path "$1"
+	equal 0 "$(sectors "${debug[$1]}")"
+}
+both blind
+write_later 0 "$work/a" 1
+# Longer than until it is tried again.
+stays() {
+	read -r -t 4 -u "$never" || :
+	in_flight 1
+}
+claim "both paths say that their disk has no size: the write waits" stays
+look 0
+remove $md "${debug[0]}"
+claim "… a path that tells its size again is taken" mdadm --quiet $md --add "${debug[0]}"
+writers_end
+claim "… and the write goes on" equal 0 "$failed"
+look 1
+again
+claim "… and has written what it should" holds "$work/a" "${debug[1]}" 0
+
 # --- order ---
 
 # Writes to the same blocks, each begun when the one before waits already.
@@ -203,8 +232,7 @@ kept() {
 	local before
 	before=$(failures)
 	read -r -t 4 -u "$never" || :
-	in_flight 1
-	[ "$before" -gt 0 ] && equal "$before" "$(failures)"
+	in_flight 1 && [ "$before" -gt 0 ] && equal "$before" "$(failures)"
 }
 claim "a write that waited for a path is kept for its next try" wait_for kept
 both mend_path
@@ -213,6 +241,7 @@ claim "0 is written while it is kept: other I/O takes the path that works" \
 	within 60 dd if=$md of=/dev/null bs=4k count=1 skip=900 iflag=direct status=none
 echo 0 >$sys/write_retry_hold_ms
 writers_end
+claim "… and the write succeeds" equal 0 "$failed"
 again
 echo $long >$sys/no_path_timeout_ms
 

@@ -209,7 +209,8 @@ impl Rdev {
     }
 
     /// Whether the device is still there. A driver may say that it is dead some time before it takes it
-    /// away (`blk_mark_disk_dead`); what is submitted from then on ends with
+    /// away (`blk_mark_disk_dead`), or that its disk has no size: so does SCSI's when it looked at the disk
+    /// again and got no answer. What is submitted from then on ends with
     /// [`IoErr`](crate::abstractions::bio::Status::IoErr).
     pub(crate) fn is_live(&self) -> bool {
         // SAFETY: The device of a bound rdev is open, and thereby valid.
@@ -217,7 +218,16 @@ impl Rdev {
         // SAFETY: A block device holds its disk.
         let live = unsafe { bindings::disk_live(disk) };
         // SAFETY: As above.
-        live && !unsafe { bindings::disk_dead(disk) }
+        let dead = unsafe { bindings::disk_dead(disk) };
+        // SAFETY: As above.
+        live && !dead && unsafe { bindings::get_capacity(disk) } != 0
+    }
+
+    /// Whether the block layer is told that the disk has a volatile cache. Else it answers a flush by itself,
+    /// and takes FUA off a write (C: `submit_bio_noacct`).
+    pub(crate) fn has_write_cache(&self) -> bool {
+        // SAFETY: The device of a bound rdev is open, and thereby valid.
+        unsafe { bindings::bdev_write_cache(self.bdev()) }
     }
 
     /// Whether the device discards sectors, as far as its driver knows by now.
