@@ -275,6 +275,16 @@ impl Multipath {
         path.member().rdev().is(rdev).then(|| f(path))
     }
 
+    /// What the usable paths have in common, and whether it is that of a path whose device is there.
+    fn geometry(&self, table: &Table) -> Option<(Geometry, bool)> {
+        let usable = || self.usable().iter().filter_map(|slot| table.get(slot));
+        let of = |path: &Arc<Counted<Path>>| Geometry::of(path.member().rdev());
+        match usable().find(|path| path.member().rdev().is_live()) {
+            Some(path) => Some((of(path), true)),
+            None => usable().next().map(|path| (of(path), false)),
+        }
+    }
+
     /// Picks the path that is to take the next new I/O, and takes a reference to it.
     #[inline]
     fn pick_preferred(&self, guard: &Section) -> Option<Ref<Path>> {
@@ -811,13 +821,13 @@ impl Multipath {
         KBox::write(room, Queue::new())
     }
 
-    /// Compares a device to the disk that the paths of array `name` lead to, of which one is at
-    /// `extent`. Without the check a difference is logged, and no more.
+    /// Compares a device to the disk that the paths of array `name` lead to, of which one whose device
+    /// is there is at `extent`. Without the check a difference is logged, and no more.
     fn compare(
         name: &CStr,
         rdev: &Rdev,
         known: &Known,
-        extent: Extent,
+        extent: Option<Extent>,
         identity: &Identity,
     ) -> core::result::Result<Likeness, Difference> {
         known
@@ -948,7 +958,7 @@ impl Personality for Multipath {
             known.extent = Some(extent);
             let likeness = match first {
                 true => Likeness::Same,
-                false => Self::compare(mddev.name(), rdev, &known, extent, &identity)
+                false => Self::compare(mddev.name(), rdev, &known, Some(extent), &identity)
                     .map_err(|why| refuse(&why))?,
             };
             if let Some(doubt) = Self::learn(&mut known, &identity, likeness) {
@@ -1193,19 +1203,10 @@ impl Personality for Multipath {
             return Err(EINVAL);
         }
         let (taken, count, geometry, live) = {
-            let guard = Section::enter();
+            let guard = rcu::read_lock();
             let table = array.paths.dereference(&guard);
-            let (taken, count) = (table.taken(), table.len());
-            let path = array.take(array.usable(), &guard);
-            // Before the path may be dropped, which may wake md core.
-            drop(guard);
-            let path = path.ok_or(ENODEV)?;
-            (
-                taken,
-                count,
-                Geometry::of(path.member().rdev()),
-                path.member().rdev().is_live(),
-            )
+            let (geometry, live) = array.geometry(table).ok_or(ENODEV)?;
+            (table.taken(), table.len(), geometry, live)
         };
         let slot = match rdev.slot() {
             Some(asked) if asked >= count || taken.contains(asked) => return Err(EBUSY),
@@ -1217,10 +1218,7 @@ impl Personality for Multipath {
         let known = *array.disk.lock();
         let identity = Identity::of(|kind| rdev.designator(kind));
         // A path whose device is gone does not tell how large the disk is.
-        let extent = match known.extent {
-            Some(extent) if !live => extent,
-            _ => geometry.extent,
-        };
+        let extent = live.then_some(geometry.extent);
         let likeness = Self::compare(array.name(), rdev, &known, extent, &identity)
             .map_err(|why| refuse(&why))?;
         mddev
@@ -1344,6 +1342,11 @@ impl Personality for Multipath {
         })?;
         mddev.set_dev_sectors(sectors);
         mddev.set_array_sectors(sectors);
+        // A path that comes back when no other is there is as large as the disk is now.
+        let geometry = array.geometry(array.paths.dereference(&rcu::read_lock()));
+        if let Some((Geometry { extent, .. }, true)) = geometry {
+            array.disk.lock().extent = Some(extent);
+        }
         Ok(())
     }
 

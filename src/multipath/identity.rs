@@ -111,17 +111,24 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// Compares a device to the array's disk; `extent` is that of one of the array's paths.
+    /// Compares a device to the array's disk. `extent` is that of one of the array's paths; without one
+    /// whose device is there, it is that of the path that was taken in last, since when the disk may have
+    /// grown: then a name is enough.
     ///
     /// # Errors
     ///
     /// The first difference: two names of one kind that differ, then size, then place.
     pub(crate) fn compare(
         &self,
-        extent: Extent,
+        extent: Option<Extent>,
         identity: &Identity,
         device: Extent,
     ) -> Result<Likeness, Difference> {
+        let (extent, fresh) = match (extent, self.extent) {
+            (Some(extent), _) => (extent, true),
+            (None, Some(extent)) => (extent, false),
+            (None, None) => (device, true),
+        };
         let mut likeness = Likeness::Unknown;
         for names in self.identity.both(identity) {
             let (kind, Some(array), Some(device)) = names else {
@@ -136,7 +143,7 @@ impl Known {
             }
             likeness = Likeness::Same;
         }
-        if device.sectors != extent.sectors {
+        if device.sectors != extent.sectors && (fresh || likeness == Likeness::Unknown) {
             return Err(Difference::Size {
                 device: device.sectors,
                 array: extent.sectors,

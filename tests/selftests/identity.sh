@@ -6,7 +6,7 @@
 # A path leads to the array's disk, or it is refused: by what the disk calls itself, by its size, and by
 # where a partition begins. Where nothing can be told, that is said once. A parameter relaxes it.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 28
+selftest_begin 29
 
 pattern "$work/data" 16
 write_at /dev/path0 0 16 "$work/data"
@@ -180,7 +180,29 @@ claim "a disk and a partition of it, by the same path: busy" refused "busy" \
 build $md /dev/path0 missing
 claim "a partition of a path that is in: busy" refused "busy" mdadm $md --add /dev/path0p1
 stop $md
-parted --script /dev/path0 rm 1 rm 2
+# Its name tells of a path that comes when no other is there that it is the disk, however large that is by now.
+grown() {
+	local hosts=("$(scsi_host /dev/path0)" "$(scsi_host /dev/path1)")
+	build $md /dev/path0p1 /dev/path1p1
+	scsi_delete /dev/path0
+	scsi_delete /dev/path1
+	refused 'Input/output error' within 60 dd if=$md of=/dev/null bs=4k count=1 iflag=direct
+	wait_state '[2/1] [_U]'
+	wait_for mdadm --quiet $md --remove failed
+	scsi_rescan "${hosts[0]}"
+	wait_for present /dev/path0 /dev/path0p2
+	parted --script /dev/path0 rm 2 resizepart 1 65MiB
+	settle
+	equal $((2 * part)) "$(sectors /dev/path0p1)"
+	readd $md /dev/path0p1
+	wait_state '[2/2] [UU]'
+	dd if=$md of=/dev/null bs=4k count=1 iflag=direct status=none
+	stop $md
+	scsi_rescan "${hosts[1]}"
+	wait_for present /dev/path1 /dev/path1p1
+}
+claim "a path comes to a disk that has grown, and no other is there: it is taken" grown
+parted --script /dev/path0 rm 1
 blockdev --rereadpt /dev/path1
 settle
 write_at /dev/path0 0 16 "$work/data"

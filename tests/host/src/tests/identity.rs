@@ -37,7 +37,7 @@ fn known(identity: &Identity) -> Known {
 }
 
 fn compare(one: &Identity, other: &Identity) -> Result<Likeness, Difference> {
-    known(one).compare(HERE, other, HERE)
+    known(one).compare(Some(HERE), other, HERE)
 }
 
 /// Few values, so that equal ones are met often.
@@ -133,7 +133,7 @@ fn size_and_place_have_to_be_equal() {
     for disk in [Identity::default(), identity(None, None, name(1, 8))] {
         for sectors in [0, 999, 1001, u64::MAX] {
             let other = Extent { sectors, ..HERE };
-            let difference = known(&disk).compare(HERE, &disk, other).unwrap_err();
+            let difference = known(&disk).compare(Some(HERE), &disk, other).unwrap_err();
             assert_eq!(
                 difference.to_string(),
                 format!("not the same disk: it has {sectors} sectors, the array's has 1000")
@@ -143,12 +143,36 @@ fn size_and_place_have_to_be_equal() {
             start: 2048,
             ..HERE
         };
-        let difference = known(&disk).compare(HERE, &disk, other).unwrap_err();
+        let difference = known(&disk).compare(Some(HERE), &disk, other).unwrap_err();
         assert_eq!(
             difference.to_string(),
             "not the same part of the disk: it begins at sector 2048, the array's at 0"
         );
     }
+}
+
+#[test]
+fn a_disk_that_grew_while_no_path_was_there_is_known_by_its_name() {
+    let named = identity(None, None, name(1, 8));
+    let grown = Extent {
+        sectors: 2000,
+        ..HERE
+    };
+    let moved = Extent {
+        start: 2048,
+        ..grown
+    };
+    let met = |disk: &Identity| {
+        let mut known = known(disk);
+        known.extent = Some(HERE);
+        known
+    };
+    let without = |disk: &Identity, path| met(disk).compare(None, disk, path);
+    assert_eq!(without(&named, grown), Ok(Likeness::Same));
+    assert_eq!(without(&Identity::default(), HERE), Ok(Likeness::Unknown));
+    assert!(without(&Identity::default(), grown).is_err());
+    assert!(without(&named, moved).is_err());
+    assert!(met(&named).compare(Some(HERE), &named, grown).is_err());
 }
 
 #[test]
@@ -194,15 +218,15 @@ proptest! {
     fn names_are_not_forgotten(first in identities(), later in prop::collection::vec(identities(), 0..6)) {
         let mut array = known(&first);
         for path in &later {
-            if array.compare(HERE, path, HERE).is_ok() {
+            if array.compare(Some(HERE), path, HERE).is_ok() {
                 array.learn(path);
             }
         }
-        let back = array.compare(HERE, &first, HERE);
+        let back = array.compare(Some(HERE), &first, HERE);
         prop_assert!(back.is_ok());
         for path in later {
             // Who is taken in after all that is like the first, where that can be told.
-            if array.compare(HERE, &path, HERE).is_ok() {
+            if array.compare(Some(HERE), &path, HERE).is_ok() {
                 prop_assert!(compare(&first, &path).is_ok());
             }
         }
