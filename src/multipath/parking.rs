@@ -9,7 +9,7 @@
 //! - all, one after the other, when a path has come or one is seen to work;
 //! - the first alone, now and then, as a probe of the path that is left;
 //!
-//! and end with an error when their time is up. Once those that were parked when the path came have
+//! and end with an error when their time is up and none is let go. Once those that were parked when the path came have
 //! been sent, new ones take the paths by themselves, beside what is left on the shelf: else a busy
 //! array would not leave this state.
 //!
@@ -87,7 +87,7 @@ pub(crate) enum Arrival {
 /// What the array's thread is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// End the first of the parked: its time is up.
+    /// End the first of the parked: its time is up, and there is no path.
     Expire,
     /// Send the first of the parked.
     Send,
@@ -230,12 +230,13 @@ impl Parking {
             }
             return Step::Sleep(None);
         };
-        let waited = since(now, first.at);
-        if waited >= limits.timeout {
+        let left = limits.timeout.saturating_sub(since(now, first.at));
+        // There is a path for what is let go, however long it has waited.
+        let goes = may_send && matches!(self.phase, Phase::Open | Phase::Releasing(_));
+        if limits.timeout == 0 || left == 0 && !goes {
             self.give_back();
             return Step::Expire;
         }
-        let left = limits.timeout - waited;
         match self.phase {
             // Tickets wrap.
             Phase::Releasing(until) if (first.ticket.wrapping_sub(until) as i32) > 0 => {

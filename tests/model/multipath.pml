@@ -796,6 +796,7 @@ unpark_now:
 			fi;
 			limited = false;
 			NEXT(rest)
+		/* With a path there the driver sends it all the same: as here if its time is up just after. */
 		:: cur != NOBODY && (!on || (late & SET(cur))) ->
 			each(is_first);
 			holders--;
