@@ -10,6 +10,7 @@
 #include "md.h"
 #include "../helpers/helpers.c"
 
+const unsigned short RUST_CONST_HELPER_BIP_MAPPED_INTEGRITY = BIP_MAPPED_INTEGRITY;
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_ATOMIC_WRITES = BLK_FEAT_ATOMIC_WRITES;
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_IO_STAT = BLK_FEAT_IO_STAT;
 const blk_features_t RUST_CONST_HELPER_BLK_FEAT_NOWAIT = BLK_FEAT_NOWAIT;

@@ -21,6 +21,7 @@
 #include "percpu.c"
 #include "preempt.c"
 #include "ratelimit.c"
+#include "rcupdate.c"
 #include "scsi_device.c"
 #include "spinlock.c"
 #include "trace.c"

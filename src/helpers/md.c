@@ -7,8 +7,10 @@ void md_multipath_helper_md_assign_thread(struct md_thread __rcu **place, struct
 	rcu_assign_pointer(*place, thread);
 }
 
+/* The thread sees what was written before. */
 void md_multipath_helper_md_wakeup_thread(struct md_thread __rcu **place)
 {
+	smp_mb__before_atomic();
 	md_wakeup_thread(*place);
 }
 

@@ -69,8 +69,7 @@ pub(super) struct Pad<P: Personality> {
 ///
 /// 1. `clone` points to a clone allocated from the bio set of the array in its pad, and the pad is
 ///    initialised.
-/// 2. The clone is not in flight and in no list, and its `bi_next` is null; nobody but the owner of
-///    this value uses it.
+/// 2. The clone is not in flight and in no list; nobody but the owner of this value uses it.
 pub(crate) struct Remap<P: Personality> {
     clone: NonNull<bindings::bio>,
     _pad: core::marker::PhantomData<Pad<P>>,
@@ -353,7 +352,7 @@ unsafe fn end_clone<P: Personality>(clone: NonNull<bindings::bio>, status: Statu
 ///
 /// What lower layers may have changed is set again: the position, the operation's flags, the
 /// status, the count of splits. What the clone shares with or copied from the original and no layer
-/// changes stays: data, integrity payload, priority, hints.
+/// changes stays: data, protection information, priority, hints.
 ///
 /// # Safety
 ///
@@ -367,6 +366,7 @@ unsafe fn rearm(clone: *mut bindings::bio, original: *mut bindings::bio) {
 
     // SAFETY: By the safety requirements: nobody else uses the clone.
     let bio = unsafe { &mut *clone };
+    // A part of a request is ended while it still points to the next one.
     bio.bi_next = ptr::null_mut();
     // Whether the clone goes back to the cache or to the slab was settled when it was allocated. Who
     // submits it now may sleep, whatever its first submitter wanted.
@@ -391,7 +391,8 @@ unsafe fn rearm(clone: *mut bindings::bio, original: *mut bindings::bio) {
     }
 
     // Protection information that the submitter gave was copied with the clone, and its iterator
-    // has moved with the data.
+    // has moved with the data. Of a clone that was split only a part may have its reference tags as the
+    // disk has them; tags that are so are left alone when it is done again.
     #[cfg(CONFIG_BLK_DEV_INTEGRITY)]
     {
         // SAFETY: See above.
@@ -402,6 +403,8 @@ unsafe fn rearm(clone: *mut bindings::bio, original: *mut bindings::bio) {
             let iter = unsafe { (*from).bip_iter };
             // SAFETY: As above; the payload is the clone's own.
             unsafe { (*to).bip_iter = iter };
+            // SAFETY: As above.
+            unsafe { (*to).bip_flags &= !bindings::BIP_MAPPED_INTEGRITY };
         }
     }
 }

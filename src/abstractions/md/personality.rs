@@ -508,5 +508,9 @@ impl<P: Personality> Drop for Registration<P> {
     fn drop(&mut self) {
         // SAFETY: `new` has registered it.
         unsafe { bindings::unregister_md_submodule(Self::head()) };
+        // Who ended the last I/O of an array may have been preempted on the way out of this module's code,
+        // which goes next.
+        // SAFETY: Nothing is held, and this may sleep.
+        unsafe { bindings::synchronize_rcu_tasks() };
     }
 }

@@ -117,9 +117,16 @@ impl Rdev {
         unsafe { self.raid_disk().write_volatile(raid_disk) };
     }
 
+    fn is_of(&self, mddev: &Mddev<Reconfig>) -> bool {
+        // SAFETY: By invariant 1 the rdev is valid, and bound; the field does not change meanwhile.
+        let owner = unsafe { (*self.as_raw()).mddev };
+        owner == mddev.as_raw()
+    }
+
     /// Takes the rdev out of its slot, unless a [`Member`] is in there.
     pub(crate) fn leave_slot(&self, mddev: &Mddev<Reconfig>, members: &Members) {
-        if members.is_of(mddev) && self.slot().is_some_and(|slot| members.is_free(slot)) {
+        let is_free = || self.slot().is_some_and(|slot| members.is_free(slot));
+        if members.is_of(mddev) && self.is_of(mddev) && is_free() {
             self.set_raid_disk(mddev, -1);
         }
     }
@@ -370,9 +377,7 @@ impl Member {
     ) -> Result<Self> {
         let count = members.counts.get(slot).ok_or(EINVAL)?;
         let raid_disk = i32::try_from(slot)?;
-        // SAFETY: The rdev is valid, and bound; the field does not change meanwhile.
-        let owner = unsafe { (*rdev.as_raw()).mddev };
-        if !members.is_of(mddev) || owner != mddev.as_raw() {
+        if !members.is_of(mddev) || !rdev.is_of(mddev) {
             return Err(EINVAL);
         }
         if !members.is_free(slot) || rdev.slot().is_some_and(|other| other != slot) {
