@@ -3,12 +3,13 @@
 # vm: --topology virtio-scsi --paths 2
 # timeout: 240
 #
-# Every kind of I/O through the array reaches the disk as what it is.
+# Every kind of I/O through the array reaches the disk as what it is, by the first path and, if that fails it, by
+# the second.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 28
+selftest_begin 43
 
-# Two paths to one disk that knows FUA, UNMAP and WRITE SAME.
-scsi_debug lbpu=1 lbpws=1 lbprz=1
+# Two paths to one disk that knows FUA, UNMAP, WRITE SAME and WRITE ATOMIC.
+scsi_debug lbpu=1 lbpws=1 lbprz=1 atomic_wr=1
 a=${debug[0]}
 b=${debug[1]}
 build $md "$a" "$b"
@@ -212,6 +213,58 @@ verified() {
 }
 claim "fio: random writes of many sizes, verified" verified
 
+# --- atomic writes ---
+
+# An atomic write of 16 KiB, at the block of that size that is given.
+atomic='fd = direct(sys.argv[1])
+data = buffer(16384, open(sys.argv[2], "rb").read(16384))
+assert os.pwritev(fd, [data], int(sys.argv[3]) * 16384, 0x40) == 16384'
+atomic() {
+	traced py "$atomic" $md "$work/data" 3
+	grep -Eq '^. WSU? 32$' "$work/requests"
+	grep -q 'U 32$' "$work/requests"
+	head -c 16384 "$work/data" | cmp - <(read_at "$b" 12 4)
+}
+claim "an atomic write reaches the disk as one" atomic
+claim "… up to the size that the disk has" \
+	equal "$(<"/sys/block/$(kname "$a")/queue/atomic_write_max_bytes")" "$(</sys/block/md0/queue/atomic_write_max_bytes)"
+
+# --- what the first path fails ---
+
+# retried KIND CMD…: path a fails it, and path b gets the same, once. KIND, a regular expression, is what it is and
+# how many sectors.
+retried() {
+	local kind=$1
+	shift
+	break_path 0
+	traced "$@"
+	mend_path 0
+	grep -Eq "^a $kind\$" "$work/requests"
+	equal 1 "$(grep -Ec "^b $kind\$" "$work/requests")"
+	wait_state '[2/1] [_U]'
+	remove $md "$a"
+	readd $md "$a"
+	all_up 2
+}
+# Nobody else is to find out that a path is broken. Without --force blkdiscard reads first.
+udev_off
+tail -c 1048576 "$work/data" >"$work/back"
+claim "failed by a path: a write" \
+	retried 'WS? 2048' dd if="$work/back" of=$md bs=1M oflag=direct conv=notrunc status=none
+claim "… its data are on the disk" holds "$work/back" "$b" 0
+claim "failed by a path: a read" \
+	retried 'RS? 2048' eval 'dd if=$md bs=1M count=1 iflag=direct status=none | cmp - "$work/back"'
+claim "failed by a path: a write with FUA" \
+	retried 'WFS? 8' dd if="$work/block" of=$md bs=4k oflag=direct,dsync conv=notrunc status=none
+claim "failed by a path: a flush" retried 'FF?S? 0' py 'os.fsync(os.open(sys.argv[1], os.O_RDONLY))' $md
+claim "failed by a path: an atomic write" retried 'WSU 32' py "$atomic" $md "$work/back" 5
+claim "… its data are on the disk" eval 'head -c 16384 "$work/back" | cmp - <(read_at "$b" 20 4)'
+claim "failed by a path: a discard" retried 'DS? 2048' blkdiscard --force --offset 0 --length 1M $md
+write_at $md 0 512 "$work/data"
+claim "failed by a path: write-zeroes" retried 'WZS? 2048' blkdiscard --force --zeroout --offset 0 --length 1M $md
+claim "… and nothing else is zero" eval 'zeroes "$b" 0 256; read_at "$b" 256 256 | cmp - "$work/back"'
+udev_on
+
 # --- a disk that cannot do what it said ---
 
 # From now on it refuses to write zeroes, and its driver learns that from the error.
@@ -238,4 +291,39 @@ restarted() {
 }
 claim "… and the array starts" restarted
 claim "all paths are up" state_is '[2/2] [UU]'
+stop $md
+rmmod scsi_debug
+
+# --- protection information ---
+
+scsi_debug dif=1 dix=1 dev_size_mb=64
+a=${debug[0]}
+b=${debug[1]}
+build $md "$a" "$b"
+same_format() {
+	equal T10-DIF-TYPE1-CRC "$(<"/sys/block/$(kname "$a")/integrity/format")"
+	equal T10-DIF-TYPE1-CRC "$(</sys/block/md0/integrity/format)"
+}
+claim "protection information: the array has what its disk has" same_format
+# xfs makes it by itself, and so it comes with the I/O.
+mkfs.xfs -q -f --unsupported -K $md
+mount -t xfs $md "$mnt"
+write_protected() {
+	break_path 0
+	dd if="$work/data" of="$mnt/file" bs=1M oflag=direct status=none
+	mend_path 0
+	wait_state '[2/1] [_U]'
+}
+claim "… a write that a path fails goes to the other with the right one" write_protected
+read_protected() {
+	remove $md "$a"
+	readd $md "$a"
+	all_up 2
+	break_path 0
+	dd if="$mnt/file" bs=1M iflag=direct status=none | cmp - "$work/data"
+	mend_path 0
+	wait_state '[2/1] [_U]'
+}
+claim "… so has a read" read_protected
+umount "$mnt"
 stop $md

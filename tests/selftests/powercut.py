@@ -8,10 +8,11 @@
 
     powercut.py replay LOG DISK COW FILESYSTEM POINTS PHASE...
         Replays LOG onto DISK, which is as it was when the log began. A power cut is every flush and every write with
-        FUA behind the mark `begin:PHASE`; in each phase POINTS of them are looked at, or `all`: the file system is
-        mounted on a snapshot, whose changes go to COW, all that was promised before has to be there, and its own
-        check must find nothing. One line a phase: its name, how many points there are, how many were looked at, how
-        many promises were, what was found wrong. Last, a write is left out: `left-out`, and what was found.
+        FUA behind the mark `begin:PHASE`; in each phase POINTS of them are looked at, and the first few behind each
+        mark `flush-fails`, or `all`: the file system is mounted on a snapshot, whose changes go to COW, all that was
+        promised before has to be there, and its own check must find nothing. One line a phase: its name, how many
+        points there are, how many were looked at, how many promises were, what was found wrong. Last, a write is left
+        out: `left-out`, and what was found.
 """
 import collections
 import fcntl
@@ -29,6 +30,7 @@ BLOCK = 4096
 BLOCKS = 16
 RECORD = 1000
 KEPT = 20
+CLOSE = 4
 IN_PLACE = ("direct", "cached")
 MOUNT = "/mnt/selftest/cut"
 CHECKS = {"ext4": ["e2fsck", "-f", "-n"], "xfs": ["xfs_repair", "-n"]}
@@ -272,6 +274,12 @@ class Replay:
             elif inside and (point is not None or entry.flags & (FLUSH | FUA)):
                 point = index
 
+    def close(self, points):
+        """The points that come first behind each flush that fails, with what was promised by it."""
+        for index, entry in enumerate(self.entries):
+            if entry.mark == "flush-fails":
+                yield from [point for point in points if point >= index][:CLOSE]
+
     def victim(self, end):
         """Before the point `end` the last file was promised whose block was then written once: promise and entry."""
         promised = [entry.mark for entry in self.entries[:end] if entry.mark and entry.mark.startswith("new:")]
@@ -295,6 +303,7 @@ def replay(log, disk, cow, filesystem, wanted, *phases):
         count = len(points) if wanted == "all" else min(int(wanted), len(points))
         for i in range(1, count + 1):
             chosen[points[len(points) * i // count - 1]] = phase
+        chosen.update(dict.fromkeys(this.close(points), phase))
         seen[phase] = [len(points), 0, 0, []]
     last = max(chosen)
     looks = collections.Counter(chosen.values())

@@ -5,7 +5,8 @@
 #
 # Power cuts: dm-log-writes under both paths records what reached the disk while paths fail, and while a flush is
 # in flight on a path that fails. After a cut at any flush and any write with FUA the file system is clean, and has
-# all that was fsynced before. POINTS in the environment says how many cuts of each phase are looked at, or `all`.
+# all that was fsynced before. POINTS in the environment says how many cuts of each phase are looked at, beside
+# those right behind a flush that fails, or `all`.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 selftest_begin 12
 
@@ -23,8 +24,7 @@ begin() {
 stuck() {
 	local before
 	before=$(ios $md)
-	busy $md
-	read -r -t 0.3 -u "$never" || [ "$(ios $md)" -eq "$before" ]
+	busy $md && { read -r -t 0.3 -u "$never" || [ "$(ios $md)" -eq "$before" ]; }
 }
 # back N: the path that failed is whole again, and in use.
 back() {
@@ -67,13 +67,13 @@ held() {
 	[ "$(dmsetup status p0 | awk '{ print $NF }')" -gt 0 ]
 }
 trace() {
-	echo "$1" | tee $events/md_multipath_error/enable >$events/md_multipath_retry/enable
+	echo "$1" | tee $events/md_multipath_error/enable >$events/md_multipath_map/enable
 }
-# failed_over: a flush, by itself or before data, failed on path 0 and then went down path 1.
+# failed_over: a flush, by itself or before data, failed on path 0 and then went down path 1 as what it is.
 failed_over() {
 	local flush
 	flush=$(sed -En 's/^.* md_multipath_error: (md0 FW[A-Z]* [0-9]+ \+ [0-9]+) path 0 IOERR$/\1/p' $tracing/trace | head -n 1)
-	[ -n "$flush" ] && grep -qF "md_multipath_retry: $flush path 1" $tracing/trace
+	[ -n "$flush" ] && grep -qxE ".* md_multipath_map: ${flush//+/\\+} path 1" $tracing/trace
 }
 # A flush is held on path 0, whose writes go on; then the path breaks, and then the flush gets to where it is broken.
 flushes_fail() {
@@ -87,6 +87,7 @@ flushes_fail() {
 		dm_break_all s0 /dev/mapper/logged
 		: >$tracing/trace
 		trace 1
+		dmsetup message logged 0 mark flush-fails
 		dm_hang p0
 		dm_unhang p0
 		wait_for failed_over
