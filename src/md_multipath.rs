@@ -16,7 +16,8 @@
 //!
 //! 1. `make_request` (submitter's context): under an RCU guard the policy picks one of the preferred
 //!    paths, and a reference to it is taken. The bio is cloned, with all state of the I/O in the
-//!    clone's front pad, and submitted to the path. A flush is a bio like any other.
+//!    clone's front pad, and submitted to the path. A flush is a bio like any other, but that it takes
+//!    a path whose device has a write cache, if there is one: by others nobody would be asked.
 //! 2. `complete` (any context): success ends the original. A failure gets a verdict from
 //!    `multipath::verdict`: the error goes up, or the path is failed, or it becomes a suspect;
 //!    for the latter two the I/O goes on the retry list, and the retry thread is woken. An I/O that

@@ -78,6 +78,11 @@ impl fmt::Display for Difference {
     }
 }
 
+/// Whether a path's device is there, and says what its disk is like now.
+fn is_there(rdev: &Rdev) -> bool {
+    rdev.is_live() && !rdev.is_offline()
+}
+
 /// What all paths of an array have in common, as they are one disk.
 #[derive(Clone, Copy)]
 struct Geometry {
@@ -120,8 +125,8 @@ struct State {
 /// A multipath array.
 #[pin_data]
 pub(crate) struct Multipath {
-    /// The slots that new I/O takes: the usable ones of the highest priority, or none while I/Os are
-    /// parked. Changed under `state`, read without a lock.
+    /// The slots that new I/O takes, if it may take them: the usable ones of the highest priority, or none
+    /// while I/Os are parked. Changed under `state`, read without a lock.
     preferred: Atomic<u64>,
     /// The slots with a path that works. Changed under `state`, read without a lock.
     usable: Atomic<u64>,
@@ -279,7 +284,7 @@ impl Multipath {
     fn geometry(&self, table: &Table) -> Option<(Geometry, bool)> {
         let usable = || self.usable().iter().filter_map(|slot| table.get(slot));
         let of = |path: &Arc<Counted<Path>>| Geometry::of(path.member().rdev());
-        match usable().find(|path| path.member().rdev().is_live()) {
+        match usable().find(|path| is_there(path.member().rdev())) {
             Some(path) => Some((of(path), true)),
             None => usable().next().map(|path| (of(path), false)),
         }
@@ -309,35 +314,40 @@ impl Multipath {
         self.pick(guard, || self.preferred())
     }
 
-    /// The usable slots that an I/O may take. If it `flushes`, these are the ones whose device has a write
-    /// cache: by another one the block layer would answer it, or a part of it, without asking the disk. As
-    /// there is one disk, such a device knows no better. If all are such, the disk has none.
+    /// The usable slots that an I/O may take. By a device that is said to have no write cache the block
+    /// layer answers a flush without asking the disk, and takes FUA off a write: an I/O that `flushes` takes
+    /// one that has a cache, also of a lower priority. If no usable one has, the disk has none, as far as
+    /// those tell whose device is there; others tell nothing.
     fn eligible(&self, table: &Table, flushes: bool) -> Slots {
         let usable = self.usable();
         if !flushes {
             return usable;
         }
-        let has_cache = |slot: &usize| {
-            let path = table.get(*slot);
-            path.is_some_and(|path| path.member().rdev().has_write_cache())
+        let those = |has: fn(&Rdev) -> bool| {
+            let has = |slot: &usize| table.get(*slot).is_some_and(|path| has(path.member().rdev()));
+            let slots = usable.iter().filter(has).map(Slots::one);
+            slots.fold(Slots::NONE, Slots::with)
         };
-        let cached = usable.iter().filter(has_cache).map(Slots::one);
-        let cached = cached.fold(Slots::NONE, Slots::with);
+        let cached = those(Rdev::has_write_cache);
         if cached.is_empty() {
-            usable
+            those(is_there)
         } else {
             cached
         }
     }
 
-    /// As [`pick_preferred`](Self::pick_preferred), for an I/O that flushes.
+    /// As [`pick_preferred`](Self::pick_preferred), for an I/O that flushes. Gives what it may take, too.
     #[inline(never)]
-    fn pick_eligible(&self, guard: &Section) -> Option<Ref<Path>> {
+    fn pick_eligible(&self, guard: &Section) -> (Option<Ref<Path>>, Slots) {
         let table = self.paths.dereference(guard);
-        self.pick(guard, || match self.preferred().is_empty() {
-            true => Slots::NONE,
-            false => table.highest(self.eligible(table, true)),
-        })
+        let eligible = self.eligible(table, true);
+        let preferred = self.preferred();
+        let path = if preferred.without(eligible).is_empty() {
+            self.pick_preferred(guard)
+        } else {
+            self.pick(guard, || table.highest(self.eligible(table, true)))
+        };
+        (path, eligible)
     }
 
     /// Picks one of the paths that `candidates` gives, and takes a reference to it.
@@ -433,7 +443,7 @@ impl Multipath {
         let member = path.member();
         io.follow_limits(member);
         let slot = path.slot();
-        let live = member.rdev().is_live() && !member.rdev().is_offline();
+        let live = is_there(member.rdev());
         let op = io.op();
         let verdict = verdict::verdict(op, status, live);
         trace::error(&io, slot, status);
@@ -525,6 +535,15 @@ impl Multipath {
             return Err(io);
         }
         match io.data().history.exhausted(eligible) {
+            // One that it may not take has come beside one that is down: that one is not the last any more.
+            Exhausted::NoPath
+                if !state.closed && !io.data().history.untried(array.usable()).is_empty() =>
+            {
+                if let Some(slot) = eligible.first() {
+                    io.data_mut().history.try_again(slot);
+                    return Err(io);
+                }
+            }
             Exhausted::NoPath => {}
             Exhausted::Hasty(slots) if !state.closed => {
                 if let Some(slot) = table.highest(slots).first() {
@@ -696,7 +715,11 @@ impl Multipath {
         loop {
             match array.retries.due(array.now(), hold) {
                 Held::Due(mut io) => {
-                    io.data_mut().history.renew(array.usable());
+                    let guard = rcu::read_lock();
+                    let table = array.paths.dereference(&guard);
+                    let eligible = array.eligible(table, io.op().flushes);
+                    drop(guard);
+                    io.data_mut().history.renew(eligible);
                     Self::retry(array, io);
                 }
                 Held::Later(left) => return Some(left),
@@ -1047,9 +1070,13 @@ impl Personality for Multipath {
 
     #[inline]
     fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: Section) {
-        let picked = match bio.flushes() {
+        let (picked, candidates) = match bio.flushes() {
             true => array.pick_eligible(&guard),
-            false => array.pick_preferred(&guard),
+            false => {
+                let picked = array.pick_preferred(&guard);
+                // ORDERING: Which paths these are does not matter, only whether there are others.
+                (picked, Slots::from_bits(load_relaxed(&array.usable)))
+            }
         };
         drop(guard);
         let Some(path) = picked else {
@@ -1064,9 +1091,7 @@ impl Personality for Multipath {
         };
         match Fresh::new(array, bio, Memory::Wait, progress) {
             Ok(io) => {
-                // ORDERING: Which paths these are does not matter, only whether there are others.
-                let usable = Slots::from_bits(load_relaxed(&io.array().usable));
-                let failfast = verdict::failfast(usable, path.own());
+                let failfast = verdict::failfast(candidates, path.own());
                 io.submit(path, failfast);
             }
             Err((bio, status)) => bio.end(status),

@@ -7,7 +7,7 @@ void md_multipath_helper_md_assign_thread(struct md_thread __rcu **place, struct
 	rcu_assign_pointer(*place, thread);
 }
 
-/* The thread sees what was written before. */
+/* What was written before comes first. */
 void md_multipath_helper_md_wakeup_thread(struct md_thread __rcu **place)
 {
 	smp_mb__before_atomic();

@@ -87,7 +87,7 @@ pub(crate) enum Arrival {
 /// What the array's thread is to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// End the first of the parked: its time is up, and there is no path.
+    /// End the first of the parked: its time is up, and none is let go; or nothing is to wait any more.
     Expire,
     /// Send the first of the parked.
     Send,
@@ -162,7 +162,7 @@ impl Parking {
         };
         // Whatever becomes of it, the path that is left does not work.
         match self.phase {
-            // Nothing is parked, and nothing will be.
+            // It ends. Those that are on the shelf have a try of their own.
             Phase::Open if parked.is_none() => {}
             // Another I/O is out to see.
             Phase::Probing(ticket) if ticket != before.ticket => {}
@@ -232,7 +232,7 @@ impl Parking {
         };
         let left = limits.timeout.saturating_sub(since(now, first.at));
         // There is a path for what is let go, however long it has waited.
-        let goes = may_send && matches!(self.phase, Phase::Open | Phase::Releasing(_));
+        let goes = matches!(self.phase, Phase::Open | Phase::Releasing(_));
         if limits.timeout == 0 || left == 0 && !goes {
             self.give_back();
             return Step::Expire;
@@ -255,7 +255,7 @@ impl Parking {
                     Step::Sleep(Some(left.min(Self::PROBE_INTERVAL - waited)))
                 }
             }
-            _ => Step::Sleep(Some(left)),
+            _ => Step::Sleep((left > 0).then_some(left)),
         }
     }
 }

@@ -171,21 +171,26 @@ blind() {
 	equal 0 "$(sectors "${debug[$1]}")"
 }
 both blind
-write_later 0 "$work/a" 1
-# Longer than until it is tried again.
-stays() {
+# Of such a disk it is not known either that it has a write cache.
+py 'os.fsync(os.open(sys.argv[1], os.O_RDONLY))' $md 2>"$work/flush" &
+writers+=($!)
+wait_for in_flight 1
+write_later 0 "$work/a" 2
+# Longer than until the first is tried again.
+stay() {
 	read -r -t 4 -u "$never" || :
-	in_flight 1
+	in_flight 2
 }
-claim "both paths say that their disk has no size: the write waits" stays
-look 0
+claim "both paths say that their disk has no size: a flush waits, and a write" stay
+mdadm --quiet $md --fail "${debug[0]}"
 remove $md "${debug[0]}"
+look 0
 claim "… a path that tells its size again is taken" mdadm --quiet $md --add "${debug[0]}"
 writers_end
-claim "… and the write goes on" equal 0 "$failed"
+claim "… and both go on" equal 0 "$failed"
 look 1
 again
-claim "… and has written what it should" holds "$work/a" "${debug[1]}" 0
+claim "… the write has written what it should" holds "$work/a" "${debug[1]}" 0
 
 # --- order ---
 

@@ -218,7 +218,8 @@ impl Rdev {
     /// Whether the device is still there. A driver may say that it is dead some time before it takes it
     /// away (`blk_mark_disk_dead`), or that its disk has no size: so does SCSI's when it looked at the disk
     /// again and got no answer. What is submitted from then on ends with
-    /// [`IoErr`](crate::abstractions::bio::Status::IoErr).
+    /// [`IoErr`](crate::abstractions::bio::Status::IoErr), but for flushes, which may not get so far as to be
+    /// refused; see [`has_write_cache`](Self::has_write_cache).
     pub(crate) fn is_live(&self) -> bool {
         // SAFETY: The device of a bound rdev is open, and thereby valid.
         let disk = unsafe { (*self.bdev()).bd_disk };

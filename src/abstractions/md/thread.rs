@@ -83,8 +83,8 @@ impl Thread {
         unsafe { bindings::md_unregister_thread(mddev, self.thread.get()) };
     }
 
-    /// Wakes the thread; does nothing if there is none. What was written before is seen by what the thread
-    /// does then. Any context.
+    /// Wakes the thread; does nothing if there is none. What was written before is ordered before that. Any
+    /// context.
     pub(super) fn wake(&self) {
         // SAFETY: By invariant 1; the pointer is looked at under RCU.
         unsafe { bindings::md_wakeup_thread(self.thread.get()) };

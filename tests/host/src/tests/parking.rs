@@ -215,6 +215,7 @@ impl Array {
         let first = self.shelf.first_key_value().map(|(_, parked)| *parked);
         let was_open = self.parking.is_open();
         let was_waiting = self.waits();
+        let goes = was_open || self.release.is_some();
         let step = self.parking.step(self.now, first, may_send, self.limits);
         let Some(first) = first else {
             ensure!(step == Step::Sleep(None), "{step:?} with nothing parked");
@@ -237,7 +238,6 @@ impl Array {
         match step {
             Step::Expire => {
                 ensure!(self.is_late(first), "ended before its time");
-                let goes = may_send && (self.release.is_some() || was_open);
                 ensure!(
                     self.limits.timeout == 0 || !goes,
                     "ended while the parked are let go"
@@ -247,8 +247,7 @@ impl Array {
             Step::Send => {
                 ensure!(may_send, "sent to a quiesced array");
                 ensure!(
-                    !self.is_late(first)
-                        || self.limits.timeout != 0 && (self.release.is_some() || was_open),
+                    !self.is_late(first) || self.limits.timeout != 0 && goes,
                     "sent after its time"
                 );
                 self.shelf.remove(&first.ticket);
@@ -267,7 +266,12 @@ impl Array {
                 }
             }
             Step::Sleep(limit) => {
-                ensure!(!self.is_late(first), "asleep over an I/O whose time is up");
+                if self.is_late(first) {
+                    // It goes when something can be sent.
+                    ensure!(goes && !may_send, "asleep over an I/O whose time is up");
+                    ensure!(limit.is_none(), "asleep {limit:?} for nothing");
+                    return Ok(false);
+                }
                 let Some(limit) = limit else {
                     return Err(TestCaseError::fail("asleep without limit"));
                 };
