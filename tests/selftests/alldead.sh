@@ -32,10 +32,9 @@ all_fail() {
 
 # Ten lines in five seconds is what the kernel's rate limit lets through; beside it an event or two.
 few_lines() {
-	local lines seconds=$1
-	lines=$(log_count '^md/multipath:')
+	local seconds=$1
 	log_since | grep '^md/multipath:' | head -n 30 || :
-	at_most $((10 * (seconds / 5 + 1) + 6)) "$lines"
+	at_most $((10 * (seconds / 5 + 1) + 6)) "$(log_count '^md/multipath:')"
 }
 
 responds() {

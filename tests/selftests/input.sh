@@ -220,7 +220,7 @@ slot_taken() {
 	absent "$spare/multipath"
 	all_up 2
 	mdstat | grep -E "$(kname "$twin")\[[0-9]+\]\(S\)"
-	not log_has "duplicate filename"
+	log_lacks "duplicate filename"
 	remove $md "$twin"
 }
 claim "one path more than slots is a spare, and steps in when another is removed" spare

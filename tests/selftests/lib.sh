@@ -163,21 +163,35 @@ log_since() {
 		END { if (!seen) { print "the kernel log has lost the mark"; exit 1 } }'
 }
 
-# log_count REGEX: how many lines since the mark match.
+# log_count REGEX: how many lines since the mark match. Without the mark nobody knows: then no number, so that no
+# claim about it holds.
 log_count() {
 	local lines
-	lines=$(log_since)
+	# `set -e` does not reach into most `$(…)`.
+	lines=$(log_since) || {
+		printf 'unknown: %s\n' "$lines"
+		return 1
+	}
 	grep -Ec -- "$1" <<<"$lines" || :
 }
 
 # log_has REGEX: at least one does.
 log_has() {
 	local count
-	count=$(log_count "$1")
-	[ "$count" -gt 0 ] && return
+	count=$(log_count "$1") && [ "$count" -gt 0 ] && return
 	printf 'no line of the kernel log matches %s\n' "$1"
 	log_since
 	return 1
+}
+
+# log_lacks REGEX: none does.
+log_lacks() {
+	local lines
+	lines=$(log_since) || {
+		printf '%s\n' "$lines"
+		return 1
+	}
+	! grep -E -- "$1" <<<"$lines"
 }
 
 # --- arrays ----------------------------------------------------------------------------------------

@@ -74,7 +74,7 @@ too_few() {
 	refused "$(kname /dev/path2) is in slot 2"$'\n''       Fail and remove it first.' mdadm --grow $md -n 2
 	slots_are 4
 	# What the kernel would say.
-	not log_has 'remove it first'
+	log_lacks 'remove it first'
 	state_is '[4/3] [UUU_]'
 	goes_on $md
 }
@@ -298,7 +298,7 @@ foreign() {
 	refused "not possible" mdadm $md --re-add "$other"
 	one_left
 	equal "$(<"$work/before")" "$(md5sum <"$other")"
-	not log_has "path ${other#/dev/}"
+	log_lacks "path ${other#/dev/}"
 }
 not_added() {
 	md5sum <"$other" >"$work/before"

@@ -34,7 +34,7 @@ nothing_to_suspend() {
 }
 mark_log
 claim "--build works" built
-claim "and nothing is said about superblocks" not log_has superblock
+claim "and nothing is said about superblocks" log_lacks superblock
 claim "no range of the array can be suspended" nothing_to_suspend
 
 # Roles and numbers are md core's matter: whichever path's superblock is on the disk has to do.
@@ -104,7 +104,7 @@ log_told() {
 	if [ -z "$told" ]; then
 		log_has "^md/multipath:md0: this kernel's md .*mdadm --add, or install the md-mod"
 	else
-		not log_has "this kernel's md"
+		log_lacks "this kernel's md"
 	fi
 }
 

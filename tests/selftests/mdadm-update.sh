@@ -50,7 +50,7 @@ one_path() {
 	wait_for said "/dev/path0" 3
 	wait_state '[3/1] [_U_]' || wait_state '[3/1] [U__]'
 	log_has "cannot write the superblock through"
-	not log_has "superblock is not written"
+	log_lacks "superblock is not written"
 	holds "$work/data" $md 0
 	dm_mend "$first" "/dev/path${first#sb}"
 	remove $md "/dev/mapper/$first"

@@ -217,7 +217,7 @@ old_kernels() {
 	local zeroes
 	zeroes=$(dd if=/dev/path0 iflag=direct bs=512 skip="$1" count=1 status=none | od -An -tx1 -j224 -N4)
 	equal " 00 00 00 00" "$zeroes"
-	not log_has "will not be assembled in old kernels"
+	log_lacks "will not be assembled in old kernels"
 }
 
 forget() {
@@ -251,7 +251,7 @@ for meta in "${metadata[@]}"; do
 	1.1) claim "$meta: the superblock is one that old kernels know" old_kernels 0 ;;
 	1.2) claim "$meta: the superblock is one that old kernels know" old_kernels 8 ;;
 	1.0) claim "$meta: the superblock is one that old kernels know" old_kernels "$(field /dev/path0 "Super Offset" | tr -dc 0-9)" ;;
-	0.90) claim "$meta: nothing was said about old kernels" not log_has "old kernels" ;;
+	0.90) claim "$meta: nothing was said about old kernels" log_lacks "old kernels" ;;
 	esac
 	claim "$meta: --zero-superblock, and there is nothing to assemble" forget
 done
