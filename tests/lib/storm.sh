@@ -365,14 +365,6 @@ written() {
 	for name in "${jobs[@]}"; do sum=$((sum + $(fio_field "$name" .write.io_bytes))); done
 	printf '%d' $((sum >> 20))
 }
-# witness ARRAY OFFSET [FILE]: a part of the array, or of a file on it, that is watched more closely than fio does
-# where I/O may fail.
-witness() {
-	local said=$work/witness-$1
-	python3 -I -S "${BASH_SOURCE[0]%/*}/witness.py" "${3:-/dev/$1}" "$2" 3 >"$said" 2>&1 &
-	io_pids+=($!)
-	wait_for grep -q begins "$said"
-}
 # data_right ERRORS: there was I/O, and each job read what it had written. It may remember an error of these,
 # `5|67`, with which it has gone on.
 data_right() {
@@ -387,8 +379,5 @@ data_right() {
 		[[ $fields =~ ^(0|$1)\ [1-9][0-9]*\ [1-9] ]] || return
 		! grep -Eq 'verify:|verify failed' "$work/fio-$name.log" "$work/fio-$name.json" || return
 	done
-	for name in "$work"/witness-*; do
-		tail -n 20 "$name"
-		[[ $(tail -n 1 "$name") =~ ^right:\ reads\ [1-9][0-9]*\ writes\ [1-9] ]] || return
-	done
+	for name in "$work"/witness-*; do witness_right "${name##*/witness-}" || return; done
 }

@@ -638,6 +638,21 @@ io_clean() {
 	! grep -Eq 'verify:|verify failed|io_u error' "$work/fio-$1.log" "$work/fio-$1.json"
 }
 
+# witness NAME direct|buffered FILE OFFSET: a part of a device, or of a file on it, that is watched more closely, until
+# `io_end`. Where I/O may fail, or is buffered, fio does not see all that is lost: of buffered blocks it reads most from
+# the page cache.
+witness() {
+	python3 -I -S "${BASH_SOURCE[0]%/*}/../lib/witness.py" "$2" "$3" "$4" 2 >"$work/witness-$1" 2>&1 &
+	io_pids+=($!)
+	wait_for grep -q begins "$work/witness-$1"
+}
+
+# witness_right NAME: there was I/O, and it read what it had written.
+witness_right() {
+	tail -n 20 "$work/witness-$1"
+	[[ $(tail -n 1 "$work/witness-$1") =~ ^right:\ reads\ [1-9][0-9]*\ writes\ [1-9] ]]
+}
+
 # longest NAME: the milliseconds that its slowest I/O took, as fio saw it.
 longest() {
 	sed -n '/^{/,$p' "$work/fio-$1.json" | jq '.jobs[0] | [.read, .write] | map(.clat_ns.max) | max / 1e6 | round'

@@ -185,8 +185,7 @@ jobs_of_all() {
 	job small md1 --rate_iops=40,40 --offset=1M --size=6M --ioengine=psync "--${sizes[2]}" --fdatasync=16 \
 		"$@"
 	job large md1 --rate_iops=8,8 --offset=8M --size=6M "--${sizes[3]}" --iodepth=4 "$@"
-	witness md0 $((15 << 20))
-	witness md1 $((15 << 20))
+	for array in "${arrays[@]}"; do witness "$array" direct "/dev/$array" $((15 << 20)); done
 }
 # round TEXT ERRORS: a storm, and what became of its I/O; ERRORS as for `data_right`.
 round() {
@@ -243,6 +242,7 @@ harms=(delete transport)
 kinds=("${common[@]}")
 jobs_begin() {
 	jobs_of_all "bs=32k bs=8k bs=4k bs=512k" "" --direct=0
+	for array in "${arrays[@]}"; do witness "$array-buffered" buffered "/dev/$array" $((31 << 19)); done
 }
 round "parking" 0
 claim "parking: none failed, whatever was up" equal "0 0" "$wrong $expected"

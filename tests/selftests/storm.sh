@@ -180,8 +180,10 @@ job direct md0 --rate_iops=40,40 --bs=32k
 job buffered md0 --rate_iops=40,40 --offset=80M --direct=0 --ioengine=psync --fsync=8
 io_file=$mnt/small job small md1 --rate_iops=40,40 --offset=0 --direct=0 --ioengine=psync --bs=4k --fdatasync=16
 io_file=$mnt/large job large md1 --rate_iops=8,8 --offset=0 --bs=512k --iodepth=4
-witness md0 $((100 << 20))
-witness md1 0 "$mnt/witness"
+witness direct direct /dev/md0 $((100 << 20))
+witness buffered buffered /dev/md0 $((101 << 20))
+witness file-direct direct "$mnt/direct" 0
+witness file-buffered buffered "$mnt/buffered" 0
 claim "$events events of seed $seed, and the path that is whole stays in use and fails nothing" storm
 claim "most of them could be done" most_happened
 io_end

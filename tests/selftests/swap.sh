@@ -6,7 +6,7 @@
 # Swap and dirty pages on the array while memory is short and paths come and go: what frees memory needs some
 # itself, and nothing waits for ever.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 6
+selftest_begin 7
 
 # hungry BYTES FILE: so much memory, page by page, and then looked at, again and again until FILE is there.
 hungry='
@@ -61,6 +61,7 @@ swapon /dev/mapper/swap
 echo "<6>selftest swap: memory is short" >/dev/kmsg
 available=$(awk '/^MemAvailable/ { print $2 }' /proc/meminfo)
 io_begin dirty /dev/mapper/dirty --direct=0 --ioengine=psync --fsync=64 --size=64M --rate_iops=50,50
+witness dirty buffered /dev/mapper/dirty $((160 << 20))
 py "$hungry" $((available * 1024 * 5 / 4)) "$work/enough" >"$work/hungry" 2>&1 &
 hungry_pid=$!
 claim "more memory is used than there is: some of it is on the array" wait_for swapped 65536
@@ -79,7 +80,8 @@ ended() {
 claim "… and all of it is as it was written" ended
 echo "<6>selftest swap: memory is there again" >/dev/kmsg
 io_end
-claim "dirty pages beside it were written, and none lost" io_clean dirty
+claim "I/O beside it through the page cache saw no error and no wrong byte" io_clean dirty
+claim "what was dirty there was written to the disk, and none lost" witness_right dirty
 claim "the swap is emptied again" swapoff /dev/mapper/swap
 dm_remove swap dirty
 stop $md
