@@ -12,11 +12,15 @@ selftest_begin 7
 hungry='
 size = int(sys.argv[1]) // 4096
 pages = buffer(size * 4096)
-def content(i): return b"%016d" % (i * 2654435761 % 10**16)
-for i in range(size): pages[i * 4096:i * 4096 + 16] = content(i)
+# A page says in each 16 bytes which it is, and where in it they are.
+places = [b"%08d" % i for i in range(256)]
+def content(i):
+    number = b"%08d" % i
+    return number.join(places) + number
+for i in range(size): pages[i * 4096:(i + 1) * 4096] = content(i)
 wrong = set()
 while True:
-    wrong.update(i for i in range(size) if pages[i * 4096:i * 4096 + 16] != content(i))
+    wrong.update(i for i in range(size) if pages[i * 4096:(i + 1) * 4096] != content(i))
     if os.path.exists(sys.argv[2]): break
 print("wrong pages:", len(wrong))'
 
