@@ -23,6 +23,9 @@
 #     safe              a path that is whole, where there has to be one
 # shellcheck disable=SC2034,SC2154 # for the tests; from lib.sh and from them
 
+# shellcheck source=tests/lib/errors.sh
+. "${BASH_SOURCE[0]%/*}/errors.sh"
+
 arrays=(md0 md1)
 count=4
 safe=0
@@ -296,54 +299,6 @@ healed() {
 }
 
 # --- what became of the I/O ------------------------------------------------------------------------
-
-errors=/sys/kernel/tracing/instances/storm
-
-# From here on each I/O of an array that ends with an error is counted, but for read-ahead: as one of a time when
-# a path was whole, or when none was, as `errors_mark` says; and the I/Os that wait for a path.
-errors_begin() {
-	local array filter='' numbers
-	mkdir $errors
-	echo global >$errors/trace_clock
-	for array in "${arrays[@]}"; do
-		numbers=$(<"/sys/block/$array/dev")
-		filter+=" || dev == $((${numbers%:*} << 20 | ${numbers#*:}))"
-	done
-	echo "error != 0 && (${filter# || })" >$errors/events/block/block_bio_complete/filter
-	echo 1 >$errors/events/block/block_bio_complete/enable
-	echo 1 >$errors/events/md_multipath/md_multipath_park/enable
-	python3 -I -S -c '
-import re, sys
-down, wrong, expected, parked, first = False, 0, 0, 0, []
-for line in open(sys.argv[1]):
-    if "storm: end" in line: break
-    if "storm: down" in line: down = True
-    elif "storm: up" in line: down = False
-    elif "md_multipath_park:" in line: parked += 1
-    elif re.search("block_bio_complete: [0-9,]+ [A-Z]*A", line): pass
-    elif "LOST" not in line and down: expected += 1
-    else:
-        wrong += 1
-        if wrong <= 10: first.append(line)
-print(wrong, expected, parked)
-print(*first, sep="")' $errors/trace_pipe >"$work/errors" &
-	errors_pid=$!
-}
-# errors_mark up|down
-errors_mark() {
-	printf 'storm: %s\n' "$1" >$errors/trace_marker
-}
-errors_end() {
-	errors_mark end
-	wait "$errors_pid"
-	echo 0 >$errors/events/enable
-	rmdir $errors
-	read -r wrong expected parked <"$work/errors"
-}
-no_wrong_errors() {
-	cat "$work/errors"
-	[ "$wrong" -eq 0 ]
-}
 
 # job NAME ARRAY [FIO-OPTION]...
 jobs=()

@@ -7,7 +7,9 @@
 # dbench and fsx see no error and no wrong byte, and the file systems are whole. tests/run makes fsx before it starts
 # the guest (`scripts/cargo --program fsx VERSION`).
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 10
+# shellcheck source=tests/lib/errors.sh
+. "${BASH_SOURCE[0]%/*}/../lib/errors.sh"
+selftest_begin 11
 
 fsx=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/fsx/bin/fsx")
 
@@ -120,6 +122,7 @@ echo round-robin >/sys/block/md0/md/path_policy
 settle
 udev_off
 mark_log
+errors_begin md0
 fs ext4
 claim "ext4: stress-ng's I/O is right" beside stress --hdd 1 --iomix 1 --aio 1 --io-uring 1 --readahead 1
 claim "ext4: … and what else of its stressors writes" \
@@ -132,9 +135,14 @@ claim "xfs: dbench" beside dbench -c /usr/share/dbench/client.txt -D "$mnt" -F -
 claim "xfs: fsx" beside exercise "$mnt/fsx" 4000
 claim "xfs: it is whole" whole xfs
 claim "fsx on the array itself" beside on_disk 2000
+errors_end
+claim "no I/O of the array failed" no_wrong_errors
+# blameless: its paths do fail, and the driver says so.
 blameless() {
-	# Of the array, that is: its paths do fail.
-	not grep -E '(md0.*(error|corrupt|shut ?down))|EXT4-fs (error|warning)|XFS.*(rror|orrupt)' < <(log_since)
+	local lines what='error|fail|lost|abort|corrupt|shut ?down'
+	lines=$(log_since)
+	! grep -v '^md/multipath:md0: path ' <<<"$lines" |
+		grep -Ei "(md0|EXT4|JBD2|XFS).*($what)|($what).*(md0|EXT4|JBD2|XFS)"
 }
 claim "no file system, and nobody else, has said anything about an error of the array" blameless
 diag "paths that failed and came back: $(<"$work/total") times"

@@ -189,7 +189,7 @@ jobs_of_all() {
 }
 # round TEXT ERRORS: a storm, and what became of its I/O; ERRORS as for `data_right`.
 round() {
-	errors_begin
+	errors_begin "${arrays[@]}"
 	jobs_begin
 	claim "$1: $events events of seed $seed, and a path that is whole stays in use" storm
 	claim "$1: most of them could be done" most_happened

@@ -175,7 +175,7 @@ settle
 udev_off
 
 # Each job has a part of its own: direct and deep, buffered with fsync, small and synchronous, large.
-errors_begin
+errors_begin "${arrays[@]}"
 job direct md0 --rate_iops=40,40 --bs=32k
 job buffered md0 --rate_iops=40,40 --offset=80M --direct=0 --ioengine=psync --fsync=8
 io_file=$mnt/small job small md1 --rate_iops=40,40 --offset=0 --direct=0 --ioengine=psync --bs=4k --fdatasync=16
