@@ -11,15 +11,16 @@
 . "${BASH_SOURCE[0]%/*}/lib.sh"
 # shellcheck source=tests/lib/storm.sh
 . "${BASH_SOURCE[0]%/*}/../lib/storm.sh"
-selftest_begin 14
+selftest_begin 16
 storm_begin 300
 
 # --- paths -----------------------------------------------------------------------------------------
 
 # Array mdA's path N is partition A of the disk behind adapter N. What is wrong with that is in `offline`, `gone`
 # and `faulted`.
-declare -A offline gone faulted disk
-storm_state=(offline gone faulted disk)
+# In `met`, by kind, how often commands have met what was for a few of them only.
+declare -A offline gone faulted disk met
+storm_state=(offline gone faulted disk met)
 hosts=()
 # The path that is whole for sure, or nothing; and since when there is none.
 sure=0 since=0
@@ -38,17 +39,29 @@ fault_file() {
 }
 # fault N COUNT HOSTBYTE: every command ends so, or, with a negative COUNT, so many.
 fault() {
+	look "$1"
 	echo "2 $2 0xff $3 0 0 0 0 0" >"$(fault_file "$1")" || return
-	faulted[$1]=1
+	faulted[$1]="2 $2"
 }
 # silence N COUNT: so many commands get no answer. They are given up after a second each.
 silence() {
+	look "$1"
 	echo 1 >"/sys/block/${disk[$1]}/device/timeout" && echo "0 -$2 0xff" >"$(fault_file "$1")" || return
-	faulted[$1]=1
+	faulted[$1]="0 -$2"
+}
+# look N: each command that has met the last fault of the path has counted it up.
+look() {
+	local kind=glitch type count _
+	case ${faulted[$1]:-} in '0 '*) kind=silent ;; '2 -'*) ;; *) return 0 ;; esac
+	while read -r type count _; do
+		[ "$type $count" != "${faulted[$1]}" ] || return 0
+	done <"$(fault_file "$1")"
+	met[$kind]=$((${met[$kind]:-0} + 1))
 }
 mend() {
 	local kind
 	[ -z "${gone[$1]:-}" ] && [ -n "${faulted[$1]:-}" ] || return
+	look "$1"
 	# What was for a few commands may be over.
 	for kind in 0 2; do echo "- $kind 0xff" >"$(fault_file "$1")" || :; done 2>/dev/null
 	echo 30 >"/sys/block/${disk[$1]}/device/timeout"
@@ -119,6 +132,7 @@ harm() {
 		offline[$n]=1
 		;;
 	delete)
+		look "$n"
 		echo 1 >"/sys/block/${disk[$n]}/device/delete" || return
 		gone[$n]=1 offline[$n]='' faulted[$n]=''
 		;;
@@ -187,12 +201,20 @@ jobs_of_all() {
 	job large md1 --rate_iops=8,8 --offset=8M --size=6M "--${sizes[3]}" --iodepth=4 "$@"
 	for array in "${arrays[@]}"; do witness "$array" direct "/dev/$array" $((15 << 20)); done
 }
+few_met() {
+	# shellcheck source=/dev/null
+	. "$work/state"
+	declare -p met
+	[ "$events" -lt 150 ] || { [ "${met[glitch]:-0}" -gt 0 ] && [ "${met[silent]:-0}" -gt 0 ]; }
+}
 # round TEXT ERRORS: a storm, and what became of its I/O; ERRORS as for `data_right`.
 round() {
+	met=()
 	errors_begin "${arrays[@]}"
 	jobs_begin
 	claim "$1: $events events of seed $seed, and a path that is whole stays in use" storm
 	claim "$1: most of them could be done" most_happened
+	claim "$1: commands met what was for a few of them" few_met
 	io_end
 	errors_end
 	claim "$1: all paths are whole again" healed
