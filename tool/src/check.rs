@@ -132,14 +132,9 @@ fn paths(array: &Array, say: Say<'_>) {
 }
 
 fn same_disk(array: &Array, say: Say<'_>) {
-    let names: BTreeSet<&str> = array
-        .paths
-        .iter()
-        .filter_map(|path| path.identity.as_deref())
-        .collect();
-    let unnamed = array.paths.iter().any(|path| path.identity.is_none());
-    // Device mapper's devices have names of their own; they say nothing of the disk.
-    if names.len() > 1 && !names.iter().all(|name| is_own(name)) {
+    let names: BTreeSet<&str> = array.paths.iter().filter_map(Path::disk_name).collect();
+    let unnamed = array.paths.iter().any(|path| path.disk_name().is_none());
+    if names.len() > 1 {
         let names: Vec<&str> = names.into_iter().collect();
         say(
             Severity::Critical,
@@ -155,13 +150,6 @@ fn same_disk(array: &Array, say: Say<'_>) {
     differs(array, say, Severity::Warning, "size in bytes", |path| {
         path.size_bytes.map(|size| size.to_string())
     });
-}
-
-/// Whether this is the name of a device mapper's device, not of a disk.
-fn is_own(name: &str) -> bool {
-    ["LVM-", "CRYPT-", "mpath-", "DMRAID-", "part"]
-        .iter()
-        .any(|start| name.starts_with(start))
 }
 
 /// Says so if paths that work have different values of something.

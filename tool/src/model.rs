@@ -95,7 +95,7 @@ pub struct Path {
     pub adapter: Option<String>,
     /// The host, session, remote port or controller that the path goes through.
     pub port: Option<String>,
-    /// The disk's name, as the layer below has it.
+    /// The disk's name, as the layer below has it. Of device mapper it is the device's own name.
     pub identity: Option<String>,
     pub size_bytes: Option<u64>,
     pub logical_block_bytes: Option<u64>,
@@ -109,6 +109,16 @@ pub struct Path {
     pub other_holders: Vec<String>,
     pub queue: Queue,
     pub timeouts: Timeouts,
+}
+
+impl Path {
+    /// The name by which two paths are known to lead to one disk. A device of device mapper has none: its own name
+    /// says nothing of the disk below.
+    pub fn disk_name(&self) -> Option<&str> {
+        self.identity
+            .as_deref()
+            .filter(|_| !self.device.starts_with("dm-"))
+    }
 }
 
 /// What the module counts of a path since it entered.

@@ -80,7 +80,7 @@ fn header(out: &mut String, array: &Array) {
 }
 
 fn identity(array: &Array) -> Option<&str> {
-    array.paths.iter().find_map(|path| path.identity.as_deref())
+    array.paths.iter().find_map(Path::disk_name)
 }
 
 fn table(out: &mut String, array: &Array) {

@@ -307,6 +307,52 @@ fn different_disks_are_critical() {
     ));
 }
 
+/// A device of device mapper, and a path of md0.
+fn mapped(tree: &Tree, number: u32, slot: u32, uuid: &str) {
+    let disk = format!("sys/devices/virtual/block/dm-{number}");
+    tree.write(&format!("{disk}/dm/uuid"), uuid);
+    tree.write(&format!("{disk}/size"), "2048\n");
+    tree.link(&format!("sys/class/block/dm-{number}"), &disk);
+    let member = format!("sys/block/md0/md/dev-dm-{number}");
+    tree.write(&format!("{member}/slot"), &format!("{slot}\n"));
+    tree.write(&format!("{member}/state"), "in_sync\n");
+    tree.link(&format!("{member}/block"), &disk);
+}
+
+#[test]
+fn the_names_of_device_mapper_say_nothing_of_the_disk() {
+    let unknown = "nobody can see whether it is one";
+    assert!(!check(&healthy().array())
+        .iter()
+        .any(|finding| finding.text.contains(unknown)));
+    // `dmsetup create --uuid` takes any text.
+    for uuids in [
+        ["LVM-a", "LVM-b"],
+        ["CRYPT-PLAIN-a", "LVM-a"],
+        ["mine", "yours"],
+        ["mine", "mine"],
+    ] {
+        let tree = healthy();
+        for name in ["sda", "sdb"] {
+            fs::remove_dir_all(tree.0.join(format!("sys/block/md0/md/dev-{name}"))).unwrap();
+        }
+        mapped(&tree, 0, 0, uuids[0]);
+        mapped(&tree, 1, 1, uuids[1]);
+        let findings = check(&tree.array());
+        assert!(says(&findings, Severity::Advice, unknown), "{uuids:?}");
+        assert_eq!(worst(&findings), Some(Severity::Advice), "{uuids:?}");
+        let text = report::text(&model::read(&tree.root()).unwrap());
+        assert!(text.contains("disk -,"), "{text}");
+    }
+    // Beside a disk with a name, it is one without.
+    let tree = healthy();
+    tree.write("sys/block/md0/md/raid_disks", "3");
+    mapped(&tree, 0, 2, "LVM-a");
+    let findings = check(&tree.array());
+    assert!(says(&findings, Severity::Advice, unknown));
+    assert_eq!(worst(&findings), Some(Severity::Advice));
+}
+
 #[test]
 fn a_device_that_is_offline_or_gone_is_told() {
     let tree = healthy();
