@@ -6,7 +6,7 @@
 # mdmultipath shows what is so, judges it with the exit status that monitoring knows, hears of events, and
 # writes commands that make an array. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 26
+selftest_begin 27
 
 tool=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/tool/mdmultipath")
 
@@ -75,10 +75,8 @@ for line in open(sys.argv[1]):
 assert len(typed) > 10' "$work/metrics"
 }
 claim "the text for Prometheus parses" metrics
-ordinary() {
-	says "md0: clean, 2 of 2 paths work" setpriv --reuid 65534 --regid 65534 --clear-groups "$tool" status
-}
-claim "status works for an ordinary user" ordinary
+ordinary=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+claim "status works for an ordinary user" says "md0: clean, 2 of 2 paths work" "${ordinary[@]}" "$tool" status
 
 # --- events and a failed path ---
 
@@ -183,6 +181,11 @@ inactive() {
 	says "$name: CRITICAL: the array is inactive: mdadm --run /dev/$name " "$tool" check
 }
 claim "inactive, without a level: check has status 2 and says how to start it" inactive
+not_told() {
+	status_is 3 "${ordinary[@]}" "$tool" check
+	says "$name: UNKNOWN: the array is inactive, and its level cannot be told" "${ordinary[@]}" "$tool" check
+}
+claim "inactive: to an ordinary user, who may not read the path, it has status 3" not_told
 runs() {
 	mdadm --quiet --run "/dev/$name"
 	says "$name: CRITICAL: only 1 of 2 paths works" "$tool" check

@@ -6,22 +6,35 @@ use crate::model::{Array, Path, State};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// How bad a finding is. The numbers are the exit statuses that monitoring systems know.
+/// How bad a finding is, in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Not wrong; something to know.
-    Advice = 0,
-    Warning = 1,
-    Critical = 2,
+    Advice,
+    /// Nobody can tell whether something is wrong.
+    Unknown,
+    Warning,
+    Critical,
 }
 
 impl Severity {
     pub fn name(self) -> &'static str {
         match self {
             Self::Advice => "advice",
+            Self::Unknown => "UNKNOWN",
             Self::Warning => "WARNING",
             Self::Critical => "CRITICAL",
+        }
+    }
+
+    /// The exit status that monitoring systems know.
+    pub fn status(self) -> u8 {
+        match self {
+            Self::Advice => 0,
+            Self::Unknown => 3,
+            Self::Warning => 1,
+            Self::Critical => 2,
         }
     }
 }
@@ -52,6 +65,16 @@ pub fn check(array: &Array) -> Vec<Finding> {
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+/// What there is to say about an inactive array that may be of this level.
+pub fn undetermined(name: &str) -> Finding {
+    Finding {
+        severity: Severity::Unknown,
+        array: name.to_owned(),
+        text: "the array is inactive, and its level cannot be told, as its members cannot be read: run this as root"
+            .to_owned(),
+    }
 }
 
 type Say<'a> = &'a mut dyn FnMut(Severity, String);

@@ -57,7 +57,9 @@ enum Command {
     /// Says what is wrong with arrays, and what to do.
     ///
     /// The exit status is what monitoring systems expect: 0 if nothing is wrong, 1 for a warning, 2 if
-    /// something is critical, 3 if it cannot be told. Advice does not change it.
+    /// something is critical, 3 if it cannot be told. Advice does not change it. The level of an
+    /// array that has not been started may stand on its members only, which root may read: for others an
+    /// array of any level that waits to be started is a reason for 3.
     Check {
         /// Arrays, such as md0; all by default.
         arrays: Vec<String>,
@@ -183,11 +185,16 @@ fn read(root: &Root, wanted: &[String]) -> Result<Report, Failure> {
     }
     let wanted: Vec<String> = wanted.iter().map(|name| kernel_name(name)).collect();
     for name in &wanted {
-        if !report.arrays.iter().any(|array| array.name == *name) {
+        let arrays = report.arrays.iter().map(|array| &array.name);
+        if !arrays
+            .chain(&report.undetermined)
+            .any(|found| found == name)
+        {
             return Err(format!("{name}: no multipath array has this name"));
         }
     }
     report.arrays.retain(|array| wanted.contains(&array.name));
+    report.undetermined.retain(|name| wanted.contains(name));
     Ok(report)
 }
 
@@ -212,12 +219,18 @@ struct Checked {
 }
 
 fn run_check(report: &Report, json: bool) -> Result<u8, Failure> {
-    if report.arrays.is_empty() {
+    if report.arrays.is_empty() && report.undetermined.is_empty() {
         return Err("there is no multipath array to check".to_owned());
     }
-    let findings: Vec<check::Finding> = report.arrays.iter().flat_map(check::check).collect();
+    let mut findings: Vec<check::Finding> = report.arrays.iter().flat_map(check::check).collect();
+    findings.extend(
+        report
+            .undetermined
+            .iter()
+            .map(|name| check::undetermined(name)),
+    );
     let worst = findings.iter().map(|finding| finding.severity).max();
-    let status = worst.map_or(0, |severity| severity as u8);
+    let status = worst.map_or(0, Severity::status);
     if json {
         print(&to_json(&Checked {
             format: FORMAT,
@@ -257,6 +270,9 @@ fn run_check(report: &Report, json: bool) -> Result<u8, Failure> {
 fn run_convert(root: &Root, file: Option<&PathBuf>, back: Option<&str>) -> Result<u8, Failure> {
     if let Some(name) = back {
         let report = read(root, &[name.to_owned()])?;
+        if let Some(name) = report.undetermined.first() {
+            return Err(format!("{name}: it does not run"));
+        }
         let commands: Result<Vec<String>, Failure> = report
             .arrays
             .iter()

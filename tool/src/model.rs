@@ -19,6 +19,8 @@ pub const FORMAT: u32 = 1;
 pub struct Report {
     pub format: u32,
     pub arrays: Vec<Array>,
+    /// Inactive arrays whose level only their members know, which cannot be read, as by an ordinary user.
+    pub undetermined: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -173,51 +175,75 @@ pub struct Timeouts {
 /// `/sys/block` cannot be read.
 pub fn read(root: &Root) -> io::Result<Report> {
     std::fs::read_dir(root.join("/sys/block"))?;
-    let arrays = names(root.join("/sys/block"))
-        .into_iter()
-        .filter_map(|name| array(root, name))
-        .collect();
-    Ok(Report {
+    let mut report = Report {
         format: FORMAT,
-        arrays,
-    })
-}
-
-/// Whether an array, `md` being its directory, is of the level multipath.
-fn is_multipath(root: &Root, md: &FilePath) -> bool {
-    match text(md.join("level")).as_deref() {
-        Some("multipath") => true,
-        // md has the number as long as it has not found the level's module.
-        Some(level) => level.parse() == Ok(superblock::MULTIPATH),
-        // An array that waits for more members has not been told its level yet: they know it. Such an array
-        // has no I/O that could make a member hang.
-        None => {
-            text(md.join("array_state")).as_deref() == Some("inactive")
-                && names(md).iter().any(|entry| {
-                    entry.starts_with("dev-")
-                        && member_level(root, md, entry) == Some(superblock::MULTIPATH)
-                })
+        arrays: Vec::new(),
+        undetermined: Vec::new(),
+    };
+    for name in names(root.join("/sys/block")) {
+        match level(root, &root.join("/sys/block").join(&name).join("md")) {
+            Level::Multipath => report.arrays.push(array(root, name)),
+            Level::Undetermined => report.undetermined.push(name),
+            Level::Other => {}
         }
     }
+    Ok(report)
 }
 
-/// The level in the superblock of a member, `entry` being its directory in `md`; for root only.
-fn member_level(root: &Root, md: &FilePath, entry: &str) -> Option<i32> {
-    let device = target(md.join(entry).join("block"))?;
-    let name = device.file_name()?.to_str()?.replace('!', "/");
+enum Level {
+    Multipath,
+    /// Another one, or what is asked about is no array.
+    Other,
+    Undetermined,
+}
+
+/// The level of an array, `md` being its directory.
+fn level(root: &Root, md: &FilePath) -> Level {
+    let of = |multipath| match multipath {
+        true => Level::Multipath,
+        false => Level::Other,
+    };
+    if let Some(level) = text(md.join("level")) {
+        // md has the number as long as it has not found the level's module.
+        return of(level == "multipath" || level.parse() == Ok(superblock::MULTIPATH));
+    }
+    if text(md.join("array_state")).as_deref() != Some("inactive") {
+        return Level::Other;
+    }
+    // An array that waits for more members has not been told its level yet: they know it. Such an array
+    // has no I/O that could make a member hang.
+    let mut answer = Level::Other;
+    for entry in names(md).iter().filter(|name| name.starts_with("dev-")) {
+        match member_level(root, md, entry) {
+            Ok(Some(level)) => return of(level == superblock::MULTIPATH),
+            Ok(None) => {}
+            Err(_) => answer = Level::Undetermined,
+        }
+    }
+    answer
+}
+
+/// The level in the superblock of a member, `entry` being its directory in `md`. `None` if it has none.
+///
+/// # Errors
+///
+/// The member cannot be read, or is gone.
+fn member_level(root: &Root, md: &FilePath, entry: &str) -> io::Result<Option<i32>> {
+    let gone = || io::Error::from(io::ErrorKind::NotFound);
+    let device = target(md.join(entry).join("block")).ok_or_else(gone)?;
+    let name = device.file_name().and_then(|name| name.to_str());
     superblock::level(
-        &root.join("/dev").join(name),
-        &text(md.join("metadata_version"))?,
-        number(device.join("size"))?,
+        &root
+            .join("/dev")
+            .join(name.ok_or_else(gone)?.replace('!', "/")),
+        &text(md.join("metadata_version")).unwrap_or_default(),
+        number(device.join("size")).ok_or_else(gone)?,
     )
 }
 
-fn array(root: &Root, name: String) -> Option<Array> {
+fn array(root: &Root, name: String) -> Array {
     let disk = root.join("/sys/block").join(&name);
     let md = disk.join("md");
-    if !is_multipath(root, &md) {
-        return None;
-    }
     let debug = root.join("/sys/kernel/debug/md_multipath").join(&name);
     let mut counted = text(debug.join("paths"))
         .map(|table| counters(&table))
@@ -231,7 +257,7 @@ fn array(root: &Root, name: String) -> Option<Array> {
         path.counters = counted.remove(&path.device);
     }
     paths.sort_by_key(|path| (path.slot.is_none(), path.slot));
-    Some(Array {
+    Array {
         uuid: text(md.join("uuid")),
         metadata: text(md.join("metadata_version")),
         state: text(md.join("array_state")),
@@ -249,7 +275,7 @@ fn array(root: &Root, name: String) -> Option<Array> {
         io: io_of(&disk),
         paths,
         name,
-    })
+    }
 }
 
 /// The rest of the line of `text` that begins with a word.

@@ -39,7 +39,7 @@ fn latency(us: Option<u64>) -> String {
 /// The arrays for people.
 pub fn text(report: &Report) -> String {
     let mut out = String::new();
-    if report.arrays.is_empty() {
+    if report.arrays.is_empty() && report.undetermined.is_empty() {
         out.push_str("no multipath arrays\n");
     }
     for (number, array) in report.arrays.iter().enumerate() {
@@ -48,6 +48,13 @@ pub fn text(report: &Report) -> String {
         }
         header(&mut out, array);
         table(&mut out, array);
+    }
+    for name in &report.undetermined {
+        // Writing to a string does not fail.
+        let _ = writeln!(
+            out,
+            "{name}: inactive, of a level that cannot be told: its members cannot be read"
+        );
     }
     out
 }

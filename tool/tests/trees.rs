@@ -22,6 +22,7 @@ use std::{
     fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -195,6 +196,10 @@ fn seen(tree: &Tree) -> Vec<String> {
     arrays.into_iter().map(|array| array.name).collect()
 }
 
+fn undetermined(tree: &Tree) -> Vec<String> {
+    model::read(&tree.root()).unwrap().undetermined
+}
+
 #[test]
 fn an_inactive_array_is_critical() {
     for level in ["-4\n", "multipath\n"] {
@@ -224,6 +229,7 @@ fn an_inactive_array_without_a_level_is_known_by_a_members_superblock() {
         // The machine that runs this is little-endian, as 1.x is.
         let tree = inactive("", metadata);
         assert_eq!(seen(&tree), ["md0"], "{metadata}: nobody may read the disk");
+        assert_eq!(undetermined(&tree), ["md1"], "{metadata}");
         for (level, wanted) in [(-4_i32, &["md0", "md1"] as &[&str]), (1, &["md0"])] {
             disk(
                 &tree,
@@ -233,9 +239,11 @@ fn an_inactive_array_without_a_level_is_known_by_a_members_superblock() {
                 ],
             );
             assert_eq!(seen(&tree), wanted, "{metadata}, level {level}");
+            assert_eq!(undetermined(&tree), [""; 0], "{metadata}, level {level}");
         }
         disk(&tree, &[(start + level_at, (-4_i32).to_le_bytes())]);
         assert_eq!(seen(&tree), ["md0"], "{metadata}: no superblock");
+        assert_eq!(undetermined(&tree), [""; 0], "{metadata}: no superblock");
         disk(
             &tree,
             &[
@@ -253,6 +261,76 @@ fn an_inactive_array_without_a_level_is_known_by_a_members_superblock() {
     assert_eq!(seen(&tree), ["md0"]);
     tree.write("sys/block/md1/md/metadata_version", "external:imsm");
     assert_eq!(seen(&tree), ["md0"]);
+    assert_eq!(undetermined(&tree), [""; 0]);
+}
+
+#[test]
+fn one_member_that_can_be_read_tells_the_level() {
+    let magic = 0xa92b_4efc_u32.to_le_bytes();
+    for (level, arrays) in [(-4_i32, &["md0", "md1"] as &[&str]), (1, &["md0"])] {
+        let tree = inactive("", "1.2\n");
+        // One whose device is gone, before the one that can be read and behind it.
+        tree.write("sys/block/md1/md/dev-sda/state", "spare\n");
+        tree.write("sys/block/md1/md/dev-sdd/state", "spare\n");
+        disk(&tree, &[(4096, magic), (4096 + 72, level.to_le_bytes())]);
+        assert_eq!(seen(&tree), arrays);
+        assert_eq!(undetermined(&tree), [""; 0]);
+    }
+    // The one that can be read is no member of an array.
+    let tree = inactive("", "1.2\n");
+    tree.write("sys/block/md1/md/dev-sdd/state", "spare\n");
+    disk(&tree, &[]);
+    assert_eq!(undetermined(&tree), ["md1"]);
+}
+
+/// What the tool prints, and its exit status.
+fn run(tree: &Tree, arguments: &[&str]) -> (String, i32) {
+    let output = Command::new(env!("CARGO_BIN_EXE_mdmultipath"))
+        .arg("--root")
+        .arg(&tree.0)
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        String::from_utf8(text).unwrap(),
+        output.status.code().unwrap(),
+    )
+}
+
+#[test]
+fn an_array_whose_level_nobody_may_read_is_no_all_clear() {
+    let unknown = "md1: UNKNOWN: the array is inactive, and its level cannot be told";
+    let tree = inactive("", "1.2\n");
+    for arguments in [&["check"] as &[&str], &["check", "md1"]] {
+        let (text, status) = run(&tree, arguments);
+        assert!(text.contains(unknown), "{text}");
+        assert_eq!(status, 3, "{text}");
+    }
+    let (text, status) = run(&tree, &["check", "--json"]);
+    assert!(text.contains("\"severity\": \"unknown\""), "{text}");
+    assert_eq!(status, 3, "{text}");
+    assert_eq!(run(&tree, &["check", "md0"]).1, 0);
+    assert!(run(&tree, &["status"])
+        .0
+        .contains("md1: inactive, of a level"));
+    assert!(run(&tree, &["status", "md1"])
+        .0
+        .starts_with("md1: inactive"));
+    assert_eq!(run(&tree, &["convert", "--back", "md1"]).1, 3);
+    // What is known to be wrong counts for more.
+    tree.write("sys/block/md0/md/raid_disks", "3");
+    let (text, status) = run(&tree, &["check"]);
+    assert!(text.contains(unknown), "{text}");
+    assert_eq!(status, 1, "{text}");
+    tree.write("sys/block/md0/md/array_state", "inactive\n");
+    assert_eq!(run(&tree, &["check"]).1, 2);
+    // There is no other array.
+    fs::remove_dir_all(tree.0.join("sys/block/md0")).unwrap();
+    let (text, status) = run(&tree, &["check"]);
+    assert!(text.starts_with(unknown), "{text}");
+    assert_eq!(status, 3, "{text}");
+    assert!(!run(&tree, &["status"]).0.contains("no multipath arrays"));
 }
 
 #[test]
