@@ -6,7 +6,7 @@
 # mdmultipath shows what is so, judges it with the exit status that monitoring knows, hears of events, and
 # writes commands that make an array. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 27
+selftest_begin 28
 
 tool=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/tool/mdmultipath")
 
@@ -164,6 +164,21 @@ back() {
 	dm_remove "$name"
 }
 claim "convert --back: the commands make a map of the array" back
+# A WWID, as multipath-tools names maps, is a character longer than what mdadm takes.
+wwid=3600508b400105e210000900000490000
+dm_make $wwid "0 $(sectors /dev/path0) multipath 0 0 1 1 round-robin 0 1 1 $(<"/sys/block/$(kname /dev/path0)/dev") 1"
+settle
+single() {
+	dmsetup table --target multipath | "$tool" convert >"$work/commands"
+	cat "$work/commands"
+	sh "$work/commands"
+	name=$(kname /dev/md/${wwid#3})
+	all_up 1 "$name"
+	holds "$work/data" "/dev/$name" 0
+}
+claim "convert: a map of one path that is named by a long WWID becomes an array" single
+settle
+stop "/dev/$name"
 claim "convert: what is no map is refused" refused "no map" "$tool" convert /dev/null
 
 # --- an array that does not run ---

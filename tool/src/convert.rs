@@ -10,10 +10,18 @@ use std::fmt::Write;
 /// The longest time that I/O may wait for a path, in ms.
 const LONGEST_WAIT_MS: u32 = 86_400_000;
 
+/// The longest name that mdadm takes, its `MD_NAME_MAX`.
+const LONGEST_NAME: usize = 32;
+
+/// The most slots that an array has.
+const MOST_PATHS: usize = 64;
+
 /// A multipath map, as `dmsetup table` shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Map {
     pub name: String,
+    /// All that comes after the name.
+    pub table: String,
     pub sectors: u64,
     /// I/O waits while no path works.
     pub queues: bool,
@@ -39,12 +47,16 @@ pub fn parse(line: &str) -> Result<Map, String> {
     let (name, table) = line
         .split_once(": ")
         .ok_or("no name: give the lines that 'dmsetup table --target multipath' shows")?;
+    // What dmsetup prints; all else it writes as `\xNN`.
     if name.is_empty()
         || !name
             .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_-.+:#".contains(c))
+            .all(|c| c.is_ascii_alphanumeric() || "_-.+:#=@\\".contains(c))
     {
-        return Err(format!("'{name}' cannot be an array's name"));
+        return Err(format!("'{name}' cannot be a map's name"));
+    }
+    if name.starts_with('-') {
+        return Err(format!("'{name}' would be an option in a command"));
     }
     let mut words = table.split_whitespace();
     let mut next = |what: &str| words.next().ok_or_else(|| format!("{name}: no {what}"));
@@ -107,6 +119,7 @@ pub fn parse(line: &str) -> Result<Map, String> {
     }
     Ok(Map {
         name: name.to_owned(),
+        table: table.to_owned(),
         sectors,
         queues: features.iter().any(|feature| feature == "queue_if_no_path"),
         // Its own arguments come after its name.
@@ -122,6 +135,31 @@ fn policy(selector: &str) -> &'static str {
         "queue-length" | "service-time" | "historical-service-time" => "queue-depth",
         _ => "first",
     }
+}
+
+/// A word for a shell.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-.:/".contains(c);
+    match word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// The array's name for a map's. mdadm takes letters, digits, `_`, `.` and `-`, not the last two at the beginning.
+/// Of a name that is too long the end is kept: of a WWID that multipath-tools uses, `3` and the disk's NAA number, that
+/// is the number.
+fn array_name(map: &str) -> String {
+    let start = map.len().saturating_sub(LONGEST_NAME);
+    let mut name = String::new();
+    for c in map.chars().skip(start) {
+        let taken = match name.is_empty() {
+            true => c.is_ascii_alphanumeric() || c == '_',
+            false => c.is_ascii_alphanumeric() || "_.-".contains(c),
+        };
+        name.push(if taken { c } else { '_' });
+    }
+    name
 }
 
 /// What is lost with a map's hardware handler, if it has one; for people.
@@ -140,7 +178,7 @@ pub fn handler_lost(map: &Map) -> Option<String> {
 ///
 /// # Errors
 ///
-/// A text that says which path has no device.
+/// A text that says which path has no device, or that there are too many.
 pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     let mut devices: Vec<(String, usize)> = Vec::new();
     let groups = map.groups.len();
@@ -166,6 +204,13 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
         }
     }
     let name = &map.name;
+    if devices.len() > MOST_PATHS {
+        return Err(format!(
+            "{name}: it has {} paths, and an array {MOST_PATHS} at most",
+            devices.len()
+        ));
+    }
+    let array = array_name(name);
     let mut out = String::new();
     let mut line = |text: String| {
         // Writing to a string does not fail.
@@ -183,19 +228,38 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     if let Some(lost) = handler_lost(map) {
         line(format!("# {lost}"));
     }
+    if array != *name {
+        line(format!(
+            "# mdadm does not take {name} as a name: the array's is {array}."
+        ));
+    }
     line("set -e".to_owned());
     line(
         "# multipathd must not take the paths again: blacklist the disk in /etc/multipath.conf."
             .to_owned(),
     );
-    line(format!("dmsetup remove {name}"));
     line(format!(
-        "mdadm --build /dev/md/{name} --level=multipath --raid-devices={} {}",
+        "[ ! -e /dev/md/{array} ] || {{ echo 'there is an array /dev/md/{array}' >&2; exit 1; }}"
+    ));
+    line("# The way back, if mdadm makes no array of it:".to_owned());
+    line(format!(
+        "#     dmsetup create {} --table {}",
+        quoted(name),
+        quoted(&map.table)
+    ));
+    line(format!("dmsetup remove {}", quoted(name)));
+    // mdadm takes a single path only so, and --force only before it.
+    let force = match devices.len() {
+        1 => "--force ",
+        _ => "",
+    };
+    line(format!(
+        "mdadm --build /dev/md/{array} --level=multipath {force}--raid-devices={} {}",
         devices.len(),
         list.join(" ")
     ));
     line(format!(
-        "md=/sys/block/$(basename \"$(readlink -f /dev/md/{name})\")/md"
+        "md=/sys/block/$(basename \"$(readlink -f /dev/md/{array})\")/md"
     ));
     let shared = map.groups.iter().find(|group| group.devices.len() > 1);
     match shared.map(|group| policy(&group.selector)) {
@@ -219,10 +283,10 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
             .to_owned(),
     );
     line(format!(
-        "# /dev/md/{name}: by a UUID a bare path may be mounted, since each shows the same one, and mdadm --build"
+        "# /dev/md/{array}: by a UUID a bare path may be mounted, since each shows the same one, and mdadm --build"
     ));
     line("# then finds that path busy. Or move the data to an array with superblocks, whose line is what this prints:".to_owned());
-    line(format!("#     mdadm --detail --brief /dev/md/{name}"));
+    line(format!("#     mdadm --detail --brief /dev/md/{array}"));
     Ok(out)
 }
 

@@ -666,6 +666,79 @@ fn a_map_becomes_an_array() {
     assert!(commands.contains("echo 86400000 >\"$md/no_path_timeout_ms\"\n"));
 }
 
+fn commands(line: &str) -> String {
+    convert::to_array(&healthy().root(), &convert::parse(line).unwrap()).unwrap()
+}
+
+#[test]
+fn an_array_has_a_name_that_mdadm_takes() {
+    for (name, map, array) in [
+        // As multipath-tools names a map unless it is told user_friendly_names.
+        (
+            "3600508b400105e210000900000490000",
+            "3600508b400105e210000900000490000",
+            "600508b400105e210000900000490000",
+        ),
+        ("a:b+c#d=e@f", "'a:b+c#d=e@f'", "a_b_c_d_e_f"),
+        (r"a\x20b", r"'a\x20b'", "a_x20b"),
+        (".hidden", ".hidden", "_hidden"),
+        ("#", "'#'", "_"),
+        ("a.b-c_", "a.b-c_", "a.b-c_"),
+        (
+            "12345678901234567890123456789012",
+            "12345678901234567890123456789012",
+            "12345678901234567890123456789012",
+        ),
+        // What would begin with a dash or a dot once it is cut.
+        (
+            "abc-5678901234567890123456789012345",
+            "abc-5678901234567890123456789012345",
+            "_5678901234567890123456789012345",
+        ),
+    ] {
+        let commands = commands(&MAP.replace("mpatha", name));
+        assert!(
+            commands.contains(&format!("\ndmsetup remove {map}\n")),
+            "{commands}"
+        );
+        assert!(
+            commands.contains(&format!("\nmdadm --build /dev/md/{array} --level")),
+            "{commands}"
+        );
+        assert!(commands.contains(&format!("readlink -f /dev/md/{array})")));
+        let told = commands.contains(&format!("# mdadm does not take {name} as a name"));
+        assert_eq!(told, name != array, "{commands}");
+    }
+}
+
+#[test]
+fn before_a_map_goes_the_way_back_is_told_and_the_name_is_free() {
+    let commands = commands(&MAP.replace("mpatha", "a#b"));
+    let table = MAP.strip_prefix("mpatha: ").unwrap();
+    let before = commands.split("\ndmsetup remove").next().unwrap();
+    assert!(before.ends_with(&format!("#     dmsetup create 'a#b' --table '{table}'")));
+    assert!(before.contains("\n[ ! -e /dev/md/a_b ] || {"));
+}
+
+#[test]
+fn a_single_path_is_forced_upon_mdadm() {
+    let commands = commands("x: 0 2048 multipath 0 0 1 1 service-time 0 1 2 8:16 1 1");
+    assert!(commands.contains(" --force --raid-devices=1 /dev/sda\n"));
+    assert!(!self::commands(MAP).contains("--force"));
+}
+
+#[test]
+fn a_map_of_more_paths_than_an_array_has_is_refused() {
+    let map = |paths: usize| {
+        let line = format!("x: 0 2048 multipath 0 0 1 1 round-robin 0 {paths} 0");
+        convert::parse(&(line + &" 8:16".repeat(paths))).unwrap()
+    };
+    assert!(convert::to_array(&healthy().root(), &map(64)).is_ok());
+    assert!(convert::to_array(&healthy().root(), &map(65))
+        .unwrap_err()
+        .contains("x: it has 65 paths, and an array 64 at most"));
+}
+
 #[test]
 fn a_hardware_handler_that_is_lost_is_told() {
     let plain = convert::parse(MAP).unwrap();
@@ -697,7 +770,9 @@ fn the_commands_say_what_a_reboot_needs() {
 fn what_is_no_multipath_map_is_refused_with_a_reason() {
     for (line, reason) in [
         ("0 2048 multipath", "no name"),
-        ("a b: 0 1 multipath", "cannot be an array's name"),
+        ("a b: 0 1 multipath", "cannot be a map's name"),
+        ("$(reboot): 0 1 multipath", "cannot be a map's name"),
+        ("-f: 0 1 multipath", "would be an option"),
         ("x: 0 2048 linear 8:0 0", "the target is 'linear'"),
         ("x: 8 2048 multipath 0 0 0 0", "a part of a larger map"),
         ("x: 0 y multipath 0 0 0 0", "the length is 'y'"),
