@@ -6,7 +6,7 @@
 # mdmultipath shows what is so, judges it with the exit status that monitoring knows, hears of events, and
 # writes commands that make an array. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 28
+selftest_begin 29
 
 tool=$(readlink -f "${BASH_SOURCE[0]%/*}/../../build/tool/mdmultipath")
 
@@ -142,9 +142,16 @@ pattern "$work/data" 16
 write_at /dev/path0 0 16 "$work/data"
 dm_make mpt "0 $(sectors /dev/path0) multipath 0 0 2 1 round-robin 0 1 1 $(<"/sys/block/$(kname /dev/path0)/dev") 1 round-robin 0 1 1 $(<"/sys/block/$(kname /dev/path1)/dev") 1"
 settle
+other_disk() {
+	dmsetup table --target multipath | "$tool" convert | sed 's/naa\.[0-9a-f]*/naa.0/' >"$work/commands"
+	refused "another disk" sh "$work/commands"
+	dmsetup table mpt
+}
+claim "convert: the commands stop at another disk, and leave the map" other_disk
 converted() {
 	dmsetup table --target multipath | "$tool" convert >"$work/commands"
 	cat "$work/commands"
+	equal 2 "$(grep -c '^path.*/dev/disk/by-path/' "$work/commands")"
 	sh "$work/commands"
 	name=$(kname /dev/md/mpt)
 	all_up 2 "$name"

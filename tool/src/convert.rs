@@ -4,7 +4,7 @@
 //! run. Nothing is run here.
 
 use crate::model::{self, Array, State};
-use crate::sysfs::Root;
+use crate::sysfs::{self, Root};
 use std::fmt::Write;
 
 /// The longest time that I/O may wait for a path, in ms.
@@ -174,13 +174,81 @@ pub fn handler_lost(map: &Map) -> Option<String> {
     ))
 }
 
-/// The commands that replace a map by an array.
-///
-/// # Errors
-///
-/// A text that says which path has no device, or that there are too many.
-pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
-    let mut devices: Vec<(String, usize)> = Vec::new();
+/// A path of the array to be.
+struct Member {
+    /// The kernel's name, which may be another device's after a boot.
+    name: String,
+    /// Its name in `/dev/disk/by-path`, which says by which way the disk is reached.
+    place: Option<String>,
+    /// A file below `/sys/class/block/NAME` that tells its disk from others, and what it says.
+    mark: Option<(String, String)>,
+    priority: usize,
+}
+
+impl Member {
+    /// Lines for a shell: the kernel's name goes into a variable, if the disk is the one that it is now.
+    fn find(&self, variable: &str) -> String {
+        let name = &self.name;
+        let mut out = match &self.place {
+            Some(place) => format!(
+                "{variable}=$(basename \"$(readlink -f {})\")\n",
+                quoted(&format!("{BY_PATH}/{place}"))
+            ),
+            None => format!("{variable}={name}\n"),
+        };
+        // Writing to a string does not fail.
+        let _ = match (&self.mark, &self.place) {
+            (Some((file, text)), _) => writeln!(
+                out,
+                "is \"/sys/class/block/${variable}/{file}\" {}",
+                quoted(text)
+            ),
+            (None, Some(_)) => writeln!(
+                out,
+                "# Nothing says which disk this is: if another one has come to its place, nothing here notices."
+            ),
+            (None, None) => writeln!(
+                out,
+                "# Nothing says which disk {name} is: run this now, not after a boot, when it may be another one."
+            ),
+        };
+        out
+    }
+}
+
+const BY_PATH: &str = "/dev/disk/by-path";
+
+/// Which of udev's links in `/dev/disk/by-path` leads to a device.
+fn place(root: &Root, name: &str) -> Option<String> {
+    let directory = root.join(BY_PATH);
+    sysfs::names(&directory).into_iter().find(|link| {
+        std::fs::read_link(directory.join(link))
+            .is_ok_and(|target| target.file_name().is_some_and(|target| target == name))
+    })
+}
+
+/// What tells a device's disk from others, as it stands there: a shell compares it.
+fn mark(root: &Root, name: &str) -> Option<(String, String)> {
+    let device = root.join("/sys/class/block").join(name);
+    // A partition's disk is the directory above it.
+    let disk = match device.join("partition").exists() {
+        true => "../",
+        false => "",
+    };
+    ["device/wwid", "wwid", "serial", "dm/uuid"]
+        .into_iter()
+        .find_map(|file| {
+            let file = format!("{disk}{file}");
+            let text = std::fs::read_to_string(device.join(&file)).ok()?;
+            let text = text.trim_end_matches('\n');
+            let comparable = !text.trim().is_empty() && !text.contains(char::is_control);
+            comparable.then(|| (file, text.to_owned()))
+        })
+}
+
+/// The paths of a map, in the order of its groups.
+fn members(root: &Root, map: &Map) -> Result<Vec<Member>, String> {
+    let mut members = Vec::new();
     let groups = map.groups.len();
     for (number, group) in map.groups.iter().enumerate() {
         for device in &group.devices {
@@ -199,15 +267,33 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
                     map.name
                 ));
             }
-            // The first group gets the highest priority.
-            devices.push((name, groups.saturating_sub(number).saturating_sub(1)));
+            members.push(Member {
+                place: place(root, &name),
+                mark: mark(root, &name),
+                name,
+                // The first group gets the highest priority.
+                priority: groups.saturating_sub(number).saturating_sub(1),
+            });
         }
     }
+    Ok(members)
+}
+
+/// The commands that replace a map by an array.
+///
+/// # Errors
+///
+/// A text that says which path has no device, or that there are too many.
+pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
+    let members: Vec<(String, Member)> = (1..)
+        .map(|number: usize| format!("path{number}"))
+        .zip(members(root, map)?)
+        .collect();
     let name = &map.name;
-    if devices.len() > MOST_PATHS {
+    if members.len() > MOST_PATHS {
         return Err(format!(
             "{name}: it has {} paths, and an array {MOST_PATHS} at most",
-            devices.len()
+            members.len()
         ));
     }
     let array = array_name(name);
@@ -216,14 +302,10 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
         // Writing to a string does not fail.
         let _ = writeln!(out, "{text}");
     };
-    let list: Vec<String> = devices
-        .iter()
-        .map(|(name, _)| format!("/dev/{name}"))
-        .collect();
     line(format!(
         "# {name}: {} sectors, {} paths. Unmount what is on it first. The data stay where they are.",
         map.sectors,
-        devices.len()
+        members.len()
     ));
     if let Some(lost) = handler_lost(map) {
         line(format!("# {lost}"));
@@ -234,12 +316,20 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
         ));
     }
     line("set -e".to_owned());
+    line("refuse() { echo \"$*\" >&2; exit 1; }".to_owned());
+    line("is() { [ \"$(cat \"$1\")\" = \"$2\" ] || refuse \"$1 is not '$2': another disk, or none\"; }".to_owned());
+    line("# The kernel's names change: after a boot sda may be another disk. So a path is taken by udev's link to its".to_owned());
+    line("# place, if there is one, and has to lead to the disk that it leads to now.".to_owned());
+    for (variable, member) in &members {
+        line(member.find(variable).trim_end().to_owned());
+    }
+    line("# Only now, not at a boot, from here to dmsetup:".to_owned());
     line(
         "# multipathd must not take the paths again: blacklist the disk in /etc/multipath.conf."
             .to_owned(),
     );
     line(format!(
-        "[ ! -e /dev/md/{array} ] || {{ echo 'there is an array /dev/md/{array}' >&2; exit 1; }}"
+        "[ ! -e /dev/md/{array} ] || refuse 'there is an array /dev/md/{array}'"
     ));
     line("# The way back, if mdadm makes no array of it:".to_owned());
     line(format!(
@@ -249,13 +339,17 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     ));
     line(format!("dmsetup remove {}", quoted(name)));
     // mdadm takes a single path only so, and --force only before it.
-    let force = match devices.len() {
+    let force = match members.len() {
         1 => "--force ",
         _ => "",
     };
+    let list: Vec<String> = members
+        .iter()
+        .map(|(variable, _)| format!("\"/dev/${variable}\""))
+        .collect();
     line(format!(
         "mdadm --build /dev/md/{array} --level=multipath {force}--raid-devices={} {}",
-        devices.len(),
+        members.len(),
         list.join(" ")
     ));
     line(format!(
@@ -266,9 +360,10 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
         None | Some("first") => {}
         Some(policy) => line(format!("echo {policy} >\"$md/path_policy\"")),
     }
-    for (device, priority) in devices.iter().filter(|(_, priority)| *priority > 0) {
+    for (variable, member) in members.iter().filter(|(_, member)| member.priority > 0) {
         line(format!(
-            "echo {priority} >\"$md/dev-{device}/multipath/priority\""
+            "echo {} >\"$md/dev-${variable}/multipath/priority\"",
+            member.priority
         ));
     }
     if map.queues {
@@ -277,9 +372,10 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
             "echo {LONGEST_WAIT_MS} >\"$md/no_path_timeout_ms\""
         ));
     }
-    line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run the".to_owned());
+    line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run all of".to_owned());
+    line("# this but what is only for now, when the paths are there, and Before=local-fs-pre.target, or remote-fs-pre.target".to_owned());
     line(
-        "# commands from mdadm on, Before=local-fs-pre.target, and /etc/fstab has to name"
+        "# if they need the network. It stops at another disk then, too. /etc/fstab has to name"
             .to_owned(),
     );
     line(format!(
@@ -299,7 +395,7 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
     let name = &array.name;
     // Whatever the metadata: 1.0 has an offset, too, if mdadm was told one.
     for path in &array.paths {
-        let offset: u64 = crate::sysfs::number(
+        let offset: u64 = sysfs::number(
             root.join("/sys/block")
                 .join(name)
                 .join(format!("md/dev-{}/offset", path.device)),
@@ -327,9 +423,8 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
     let mut groups: Vec<(i64, Vec<String>)> = Vec::new();
     for path in array.paths.iter().filter(|path| path.state == State::Up) {
         let priority = path.priority.unwrap_or(0);
-        let numbers =
-            crate::sysfs::text(root.join("/sys/class/block").join(&path.device).join("dev"))
-                .ok_or_else(|| format!("{name}: the path {} is gone", path.device))?;
+        let numbers = sysfs::text(root.join("/sys/class/block").join(&path.device).join("dev"))
+            .ok_or_else(|| format!("{name}: the path {} is gone", path.device))?;
         match groups.iter_mut().find(|(other, _)| *other == priority) {
             Some((_, devices)) => devices.push(numbers),
             None => groups.push((priority, vec![numbers])),

@@ -658,11 +658,13 @@ fn a_map_becomes_an_array() {
     assert!(map.queues);
     assert_eq!(map.groups.len(), 2);
     let commands = convert::to_array(&healthy().root(), &map).unwrap();
+    assert!(commands.contains("\npath1=sda\n"));
+    assert!(commands.contains("\npath2=sdb\n"));
     assert!(commands.contains(
-        "mdadm --build /dev/md/mpatha --level=multipath --raid-devices=2 /dev/sda /dev/sdb\n"
+        "mdadm --build /dev/md/mpatha --level=multipath --raid-devices=2 \"/dev/$path1\" \"/dev/$path2\"\n"
     ));
-    assert!(commands.contains("echo 1 >\"$md/dev-sda/multipath/priority\"\n"));
-    assert!(!commands.contains("dev-sdb/multipath"));
+    assert!(commands.contains("echo 1 >\"$md/dev-$path1/multipath/priority\"\n"));
+    assert!(!commands.contains("dev-$path2/multipath"));
     assert!(commands.contains("echo 86400000 >\"$md/no_path_timeout_ms\"\n"));
 }
 
@@ -717,13 +719,13 @@ fn before_a_map_goes_the_way_back_is_told_and_the_name_is_free() {
     let table = MAP.strip_prefix("mpatha: ").unwrap();
     let before = commands.split("\ndmsetup remove").next().unwrap();
     assert!(before.ends_with(&format!("#     dmsetup create 'a#b' --table '{table}'")));
-    assert!(before.contains("\n[ ! -e /dev/md/a_b ] || {"));
+    assert!(before.contains("\n[ ! -e /dev/md/a_b ] || refuse "));
 }
 
 #[test]
 fn a_single_path_is_forced_upon_mdadm() {
     let commands = commands("x: 0 2048 multipath 0 0 1 1 service-time 0 1 2 8:16 1 1");
-    assert!(commands.contains(" --force --raid-devices=1 /dev/sda\n"));
+    assert!(commands.contains(" --force --raid-devices=1 \"/dev/$path1\"\n"));
     assert!(!self::commands(MAP).contains("--force"));
 }
 
@@ -737,6 +739,168 @@ fn a_map_of_more_paths_than_an_array_has_is_refused() {
     assert!(convert::to_array(&healthy().root(), &map(65))
         .unwrap_err()
         .contains("x: it has 65 paths, and an array 64 at most"));
+}
+
+/// Runs commands with sh, in the tree, where dmsetup and mdadm only say how they were called: that, and what was said
+/// otherwise if it failed.
+fn shell(tree: &Tree, commands: &str) -> (String, Result<(), String>) {
+    let here = tree.0.to_str().unwrap();
+    let commands = format!(
+        "dmsetup() {{ echo dmsetup \"$@\"; }}\n\
+         mdadm() {{ echo mdadm \"$@\"; mkdir -p /dev/md/; ln -s ../md9 /dev/md/mpatha; }}\n{commands}"
+    );
+    let output = Command::new("sh")
+        .arg("-c")
+        .arg(
+            commands
+                .replace("/dev/", &format!("{here}/dev/"))
+                .replace("/sys/", &format!("{here}/sys/")),
+        )
+        .output()
+        .unwrap();
+    let _ = fs::remove_file(tree.0.join("dev/md/mpatha"));
+    let text = |bytes| String::from_utf8(bytes).unwrap().replace(here, "");
+    (
+        text(output.stdout),
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(text(output.stderr)),
+        },
+    )
+}
+
+fn scsi_wwid(host: u32) -> String {
+    format!(
+        "sys/devices/pci0000:00/0000:00:0{host}.0/host{host}/target{host}:0:0/{host}:0:0:0/wwid"
+    )
+}
+
+/// `healthy`, with udev's links, and a disk of this name.
+fn placed(wwid: &str) -> Tree {
+    let tree = healthy();
+    for host in [1, 2] {
+        tree.write(&scsi_wwid(host), wwid);
+    }
+    tree.link("dev/disk/by-path/one-lun-0", "dev/sda");
+    tree.link("dev/disk/by-path/other lun-0", "dev/sdb");
+    tree
+}
+
+#[test]
+fn paths_are_taken_by_their_places_and_only_if_they_lead_to_the_same_disk() {
+    for wwid in [WWID, "t10.ATA     A disk, say $(reboot) O'Brien   17\n"] {
+        let tree = placed(wwid);
+        let map = convert::parse(MAP).unwrap();
+        let commands = convert::to_array(&tree.root(), &map).unwrap();
+        for name in ["sda", "sdb"] {
+            tree.write(
+                &format!("sys/block/md9/md/dev-{name}/multipath/priority"),
+                "0\n",
+            );
+        }
+        let priorities = || {
+            ["sda", "sdb"].map(|name| {
+                let file = format!("sys/block/md9/md/dev-{name}/multipath/priority");
+                let priority = fs::read_to_string(tree.0.join(&file)).unwrap();
+                tree.write(&file, "0\n");
+                priority
+            })
+        };
+        let build = "dmsetup remove mpatha\nmdadm --build /dev/md/mpatha --level=multipath --raid-devices=2";
+        let (called, result) = shell(&tree, &commands);
+        assert_eq!(result, Ok(()));
+        assert_eq!(called, format!("{build} /dev/sda /dev/sdb\n"));
+        assert_eq!(priorities(), ["1\n", "0\n"]);
+
+        // After a boot the names are the other way round.
+        for (link, name) in [("one-lun-0", "sdb"), ("other lun-0", "sda")] {
+            fs::remove_file(tree.0.join("dev/disk/by-path").join(link)).unwrap();
+            tree.link(&format!("dev/disk/by-path/{link}"), &format!("dev/{name}"));
+        }
+        let (called, result) = shell(&tree, &commands);
+        assert_eq!(result, Ok(()));
+        assert_eq!(called, format!("{build} /dev/sdb /dev/sda\n"));
+        assert_eq!(priorities(), ["0\n", "1\n"]);
+
+        // There is an array already.
+        tree.write("dev/md/mpatha", "");
+        let (called, result) = shell(&tree, &commands);
+        assert!(result
+            .unwrap_err()
+            .contains("there is an array /dev/md/mpatha"));
+        assert_eq!(called, "");
+
+        // Another disk is in the place of the first or second.
+        for host in [1, 2] {
+            tree.write(&scsi_wwid(host), "naa.5000c500a1b2c3d5\n");
+            let (called, result) = shell(&tree, &commands);
+            assert!(result.unwrap_err().contains("another disk"));
+            assert_eq!(called, "");
+            tree.write(&scsi_wwid(host), wwid);
+        }
+        assert_eq!(shell(&tree, &commands).1, Ok(()));
+
+        // Nothing is there.
+        fs::remove_file(tree.0.join("dev/disk/by-path/other lun-0")).unwrap();
+        let (called, result) = shell(&tree, &commands);
+        assert!(result.unwrap_err().contains("another disk"));
+        assert_eq!(called, "");
+    }
+}
+
+#[test]
+fn what_tells_a_disk_from_others_is_found_or_that_nothing_does_is_told() {
+    let line = "x: 0 2048 multipath 0 0 1 1 round-robin 0 1 0 ";
+    let nvme = "sys/devices/pci0000:00/0000:00:03.0/nvme/nvme0/nvme0n1";
+    let virtio = "sys/devices/pci0000:00/0000:00:04.0/virtio0/block/vda";
+    let tree = placed(WWID);
+    tree.write(&format!("{nvme}/wwid"), "eui.0025385\n");
+    tree.write(&format!("{nvme}/nvme0n1p1/partition"), "1\n");
+    tree.link("sys/class/block/nvme0n1", nvme);
+    tree.link("sys/class/block/nvme0n1p1", &format!("{nvme}/nvme0n1p1"));
+    tree.write(&format!("{virtio}/serial"), "17");
+    tree.link("sys/class/block/vda", virtio);
+    tree.write("sys/devices/virtual/block/dm-0/dm/uuid", "LVM-a\n");
+    tree.link("sys/class/block/dm-0", "sys/devices/virtual/block/dm-0");
+    // A virtual disk that was given no serial number, and what no shell could compare.
+    tree.write("sys/devices/virtual/block/vdb/serial", "\n");
+    tree.link("sys/class/block/vdb", "sys/devices/virtual/block/vdb");
+    tree.write("sys/devices/virtual/block/vdc/serial", "a\u{0}b\n");
+    tree.link("sys/class/block/vdc", "sys/devices/virtual/block/vdc");
+    tree.link("dev/disk/by-path/virtual", "dev/vdc");
+    for (name, wanted) in [
+        (
+            "sda",
+            "is \"/sys/class/block/$path1/device/wwid\" naa.5000c500a1b2c3d4",
+        ),
+        ("nvme0n1", "is \"/sys/class/block/$path1/wwid\" eui.0025385"),
+        (
+            "nvme0n1p1",
+            "is \"/sys/class/block/$path1/../wwid\" eui.0025385",
+        ),
+        ("vda", "is \"/sys/class/block/$path1/serial\" 17"),
+        ("dm-0", "is \"/sys/class/block/$path1/dm/uuid\" LVM-a"),
+        (
+            "vdb",
+            "# Nothing says which disk vdb is: run this now, not after a boot",
+        ),
+        (
+            "vdc",
+            "# Nothing says which disk this is: if another one has come to its place",
+        ),
+    ] {
+        let map = convert::parse(&format!("{line}{name}")).unwrap();
+        let commands = convert::to_array(&tree.root(), &map).unwrap();
+        assert!(
+            commands.contains(&format!("\n{wanted}")),
+            "{name}: {commands}"
+        );
+        assert_eq!(
+            commands.matches("\nis \"").count(),
+            wanted.matches("is \"").count(),
+            "{name}"
+        );
+    }
 }
 
 #[test]
