@@ -419,22 +419,25 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
         .size_bytes
         .ok_or_else(|| format!("{name}: its size cannot be read"))?
         / 512;
-    // Groups by priority, the highest first.
+    let policy = array.settings.path_policy.as_deref();
+    // A map shares the I/O among all paths of its first group that works: those of the highest priority here, or, if
+    // the lowest slot is to take it all, the path in that slot alone. The paths come by slot, and sorting keeps that.
+    let shares = matches!(policy, Some("round-robin" | "queue-depth"));
     let mut groups: Vec<(i64, Vec<String>)> = Vec::new();
     for path in array.paths.iter().filter(|path| path.state == State::Up) {
         let priority = path.priority.unwrap_or(0);
         let numbers = sysfs::text(root.join("/sys/class/block").join(&path.device).join("dev"))
             .ok_or_else(|| format!("{name}: the path {} is gone", path.device))?;
         match groups.iter_mut().find(|(other, _)| *other == priority) {
-            Some((_, devices)) => devices.push(numbers),
-            None => groups.push((priority, vec![numbers])),
+            Some((_, devices)) if shares => devices.push(numbers),
+            _ => groups.push((priority, vec![numbers])),
         }
     }
     groups.sort_by_key(|(priority, _)| std::cmp::Reverse(*priority));
     if groups.is_empty() {
         return Err(format!("{name}: no path works"));
     }
-    let selector = match array.settings.path_policy.as_deref() {
+    let selector = match policy {
         Some("queue-depth") => "queue-length",
         _ => "round-robin",
     };
@@ -450,10 +453,15 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
         }
     }
     let mut out = format!(
-        "# {name}: {} sectors. Unmount what is on it first. The data stay where they are.\nset -e\n",
-        sectors
+        "# {name}: {sectors} sectors. Unmount what is on it first. The data stay where they are.\n"
     );
-    let _ = writeln!(out, "mdadm --stop /dev/{name}");
+    for line in differences(array, groups.len()) {
+        let _ = writeln!(out, "# {line}");
+    }
+    out.push_str(
+        "# The numbers of the paths are those of now, and may be another disk's after a boot.\n",
+    );
+    let _ = writeln!(out, "set -e\nmdadm --stop /dev/{name}");
     let _ = writeln!(out, "dmsetup create {name} --table '{table}'");
     out.push_str("# With multipath-tools: remove the disk from the blacklist and run 'multipath' instead of dmsetup.\n");
     if array.metadata.as_deref() != Some("none") {
@@ -462,4 +470,37 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
         );
     }
     Ok(out)
+}
+
+/// What a map of so many groups does otherwise than the array that it is made of; for people.
+fn differences(array: &Array, groups: usize) -> Vec<String> {
+    let settings = &array.settings;
+    let mut lines = Vec::new();
+    if let Some(time) = settings.no_path_timeout_ms.filter(|time| *time > 0) {
+        lines.push(format!(
+            "When no path works, all I/O waits without end; in the array it waits {time} ms, and only so much of it. \
+             'dmsetup message {} 0 fail_if_no_path' ends that.",
+            array.name
+        ));
+    }
+    if let Some(hold) = settings.write_retry_hold_ms.filter(|hold| *hold > 0) {
+        lines.push(format!(
+            "A write that failed is retried at once; in the array it waits {hold} ms (write_retry_hold_ms)."
+        ));
+    }
+    if groups > 1 {
+        lines.push(
+            "Once it has changed to another group of paths, a map stays there as long as that works, unless multipathd's \
+             failback says otherwise; the array goes back to the preferred path."
+                .to_owned(),
+        );
+    }
+    for path in array.paths.iter().filter(|path| path.state != State::Up) {
+        lines.push(format!(
+            "Left out: {}, whose state is {}.",
+            path.device,
+            path.state.name()
+        ));
+    }
+    lines
 }

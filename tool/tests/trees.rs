@@ -964,14 +964,7 @@ fn an_array_becomes_a_map_that_is_read_back() {
     let tree = healthy();
     tree.write("sys/block/md0/md/dev-sda/multipath/priority", "5\n");
     let commands = convert::to_map(&tree.root(), &tree.array()).unwrap();
-    let table = commands
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("dmsetup create md0 --table '")?
-                .strip_suffix('\'')
-        })
-        .unwrap();
-    let map = convert::parse(&format!("md0: {table}")).unwrap();
+    let map = convert::parse(&format!("md0: {}", table(&commands))).unwrap();
     assert_eq!(map.sectors, 2048);
     assert!(map.queues);
     let devices: Vec<&[String]> = map
@@ -980,6 +973,97 @@ fn an_array_becomes_a_map_that_is_read_back() {
         .map(|group| group.devices.as_slice())
         .collect();
     assert_eq!(devices, [["8:16"], ["8:32"]]);
+}
+
+/// The table of the map that md0 becomes.
+fn table(commands: &str) -> &str {
+    commands
+        .lines()
+        .find_map(|line| {
+            line.strip_prefix("dmsetup create md0 --table '")?
+                .strip_suffix('\'')
+        })
+        .unwrap()
+}
+
+#[test]
+fn the_groups_of_a_map_do_what_the_policy_does() {
+    let tree = healthy();
+    tree.scsi("sdc", 3, WWID);
+    tree.member("sdc", 3, "2\n", "in_sync\n");
+    for (policy, priorities, groups) in [
+        // The lowest slot takes all.
+        (
+            "first",
+            [0, 0, 0],
+            "3 1 round-robin 0 1 1 8:16 1 round-robin 0 1 1 8:32 1 round-robin 0 1 1 8:48 1",
+        ),
+        (
+            "first",
+            [0, 5, 5],
+            "3 1 round-robin 0 1 1 8:32 1 round-robin 0 1 1 8:48 1 round-robin 0 1 1 8:16 1",
+        ),
+        (
+            "round-robin",
+            [0, 0, 0],
+            "1 1 round-robin 0 3 1 8:16 1 8:32 1 8:48 1",
+        ),
+        (
+            "round-robin",
+            [-1, 5, 5],
+            "2 1 round-robin 0 2 1 8:32 1 8:48 1 round-robin 0 1 1 8:16 1",
+        ),
+        (
+            "queue-depth",
+            [0, 0, 0],
+            "1 1 queue-length 0 3 1 8:16 1 8:32 1 8:48 1",
+        ),
+    ] {
+        tree.write("sys/block/md0/md/path_policy", policy);
+        for (name, priority) in ["sda", "sdb", "sdc"].iter().zip(priorities) {
+            tree.write(
+                &format!("sys/block/md0/md/dev-{name}/multipath/priority"),
+                &priority.to_string(),
+            );
+        }
+        let commands = convert::to_map(&tree.root(), &tree.array()).unwrap();
+        assert_eq!(
+            table(&commands),
+            format!("0 2048 multipath 1 queue_if_no_path 0 {groups}"),
+            "{policy} {priorities:?}"
+        );
+        assert_eq!(
+            commands.contains("a map stays there"),
+            !groups.starts_with('1'),
+            "{policy} {priorities:?}"
+        );
+    }
+}
+
+#[test]
+fn what_a_map_does_otherwise_than_the_array_is_told() {
+    let tree = healthy();
+    let commands = || convert::to_map(&tree.root(), &tree.array()).unwrap();
+    assert!(commands().contains("it waits 60000 ms, and only so much of it"));
+    assert!(commands().contains("'dmsetup message md0 0 fail_if_no_path'"));
+    assert!(commands().contains("may be another disk's after a boot"));
+    tree.write("sys/block/md0/md/no_path_timeout_ms", "0");
+    tree.write("sys/block/md0/md/write_retry_hold_ms", "0");
+    assert!(table(&commands()).starts_with("0 2048 multipath 0 0 2 "));
+    for text in ["waits", "Left out"] {
+        assert!(!commands().contains(text), "{text}");
+    }
+    tree.write("sys/block/md0/md/write_retry_hold_ms", "2000");
+    assert!(commands().contains("in the array it waits 2000 ms (write_retry_hold_ms)"));
+    tree.write("sys/block/md0/md/dev-sda/state", "faulty\n");
+    assert!(commands().contains("\n# Left out: sda, whose state is failed.\n"));
+    assert!(table(&commands()).ends_with(" 1 1 round-robin 0 1 1 8:32 1"));
+    // All of it is comments, and nothing else was printed before the commands.
+    let before = commands().split("set -e\n").next().unwrap().to_owned();
+    assert!(
+        before.lines().all(|line| line.starts_with("# ")),
+        "{before}"
+    );
 }
 
 #[test]
