@@ -176,6 +176,7 @@ wwid=3600508b400105e210000900000490000
 dm_make $wwid "0 $(sectors /dev/path0) multipath 0 0 1 1 round-robin 0 1 1 $(<"/sys/block/$(kname /dev/path0)/dev") 1"
 settle
 single() {
+	local name
 	dmsetup table --target multipath | "$tool" convert >"$work/commands"
 	cat "$work/commands"
 	sh "$work/commands"
@@ -185,7 +186,7 @@ single() {
 }
 claim "convert: a map of one path that is named by a long WWID becomes an array" single
 settle
-stop "/dev/$name"
+stop "/dev/$(kname /dev/md/${wwid#3})"
 claim "convert: what is no map is refused" refused "no map" "$tool" convert /dev/null
 
 # --- an array that does not run ---
