@@ -323,21 +323,26 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     for (variable, member) in &members {
         line(member.find(variable).trim_end().to_owned());
     }
-    line("# Only now, not at a boot, from here to dmsetup:".to_owned());
     line(
         "# multipathd must not take the paths again: blacklist the disk in /etc/multipath.conf."
             .to_owned(),
     );
-    line(format!(
-        "[ ! -e /dev/md/{array} ] || refuse 'there is an array /dev/md/{array}'"
-    ));
     line("# The way back, if mdadm makes no array of it:".to_owned());
     line(format!(
         "#     dmsetup create {} --table {}",
         quoted(name),
         quoted(&map.table)
     ));
-    line(format!("dmsetup remove {}", quoted(name)));
+    // At a boot there is none.
+    line(format!(
+        "if dmsetup info {} >/dev/null 2>&1; then",
+        quoted(name)
+    ));
+    line(format!(
+        "\t[ ! -e /dev/md/{array} ] || refuse 'there is an array /dev/md/{array}'"
+    ));
+    line(format!("\tdmsetup remove {}", quoted(name)));
+    line("fi".to_owned());
     // mdadm takes a single path only so, and --force only before it.
     let force = match members.len() {
         1 => "--force ",
@@ -372,12 +377,9 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
             "echo {LONGEST_WAIT_MS} >\"$md/no_path_timeout_ms\""
         ));
     }
-    line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run all of".to_owned());
-    line("# this but what is only for now, when the paths are there, and Before=local-fs-pre.target, or remote-fs-pre.target".to_owned());
-    line(
-        "# if they need the network. It stops at another disk then, too. /etc/fstab has to name"
-            .to_owned(),
-    );
+    line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run all".to_owned());
+    line("# this once the paths are there, Before=local-fs-pre.target, or remote-fs-pre.target if they need the network.".to_owned());
+    line("# It stops at another disk then, too. /etc/fstab has to name".to_owned());
     line(format!(
         "# /dev/md/{array}: by a UUID a bare path may be mounted, since each shows the same one, and mdadm --build"
     ));

@@ -81,7 +81,7 @@ enum Command {
     /// Reads what `dmsetup table --target multipath` shows, from a file or from standard input. With
     /// --back it reads a running array. Nothing is executed: read what it prints, then run it with sh.
     ///
-    /// Kernel names such as sda change from boot to boot. The commands for an array can be run at each boot: they take
+    /// Kernel names such as sda change from boot to boot. The commands for an array are for each boot as well: they take
     /// paths by their links in /dev/disk/by-path, and stop where one leads to another disk than it does now. Where
     /// nothing tells which disk that is, they say so.
     Convert {

@@ -700,7 +700,7 @@ fn an_array_has_a_name_that_mdadm_takes() {
     ] {
         let commands = commands(&MAP.replace("mpatha", name));
         assert!(
-            commands.contains(&format!("\ndmsetup remove {map}\n")),
+            commands.contains(&format!("\n\tdmsetup remove {map}\n")),
             "{commands}"
         );
         assert!(
@@ -717,9 +717,9 @@ fn an_array_has_a_name_that_mdadm_takes() {
 fn before_a_map_goes_the_way_back_is_told_and_the_name_is_free() {
     let commands = commands(&MAP.replace("mpatha", "a#b"));
     let table = MAP.strip_prefix("mpatha: ").unwrap();
-    let before = commands.split("\ndmsetup remove").next().unwrap();
+    let before = commands.split("\nif dmsetup info").next().unwrap();
     assert!(before.ends_with(&format!("#     dmsetup create 'a#b' --table '{table}'")));
-    assert!(before.contains("\n[ ! -e /dev/md/a_b ] || refuse "));
+    assert!(commands.contains("\n\t[ ! -e /dev/md/a_b ] || refuse "));
 }
 
 #[test]
@@ -746,7 +746,7 @@ fn a_map_of_more_paths_than_an_array_has_is_refused() {
 fn shell(tree: &Tree, commands: &str) -> (String, Result<(), String>) {
     let here = tree.0.to_str().unwrap();
     let commands = format!(
-        "dmsetup() {{ echo dmsetup \"$@\"; }}\n\
+        "dmsetup() {{ [ \"$1\" != info ] || [ ! -e /dev/no-map ] || return 1; echo dmsetup \"$@\"; }}\n\
          mdadm() {{ echo mdadm \"$@\"; mkdir -p /dev/md/; ln -s ../md9 /dev/md/mpatha; }}\n{commands}"
     );
     let output = Command::new("sh")
@@ -821,6 +821,16 @@ fn paths_are_taken_by_their_places_and_only_if_they_lead_to_the_same_disk() {
         assert_eq!(result, Ok(()));
         assert_eq!(called, format!("{build} /dev/sdb /dev/sda\n"));
         assert_eq!(priorities(), ["0\n", "1\n"]);
+
+        // … and there is no map.
+        tree.write("dev/no-map", "");
+        let (called, result) = shell(&tree, &commands);
+        assert_eq!(result, Ok(()));
+        assert_eq!(
+            called,
+            "mdadm --build /dev/md/mpatha --level=multipath --raid-devices=2 /dev/sdb /dev/sda\n"
+        );
+        fs::remove_file(tree.0.join("dev/no-map")).unwrap();
 
         // There is an array already.
         tree.write("dev/md/mpatha", "");
