@@ -324,7 +324,11 @@ impl Multipath {
             return usable;
         }
         let those = |has: fn(&Rdev) -> bool| {
-            let has = |slot: &usize| table.get(*slot).is_some_and(|path| has(path.member().rdev()));
+            let has = |slot: &usize| {
+                table
+                    .get(*slot)
+                    .is_some_and(|path| has(path.member().rdev()))
+            };
             let slots = usable.iter().filter(has).map(Slots::one);
             slots.fold(Slots::NONE, Slots::with)
         };
