@@ -5,7 +5,7 @@
 #
 # So much is said that the kernel's log forgets what its claims are about.
 . "${BASH_SOURCE[0]%/*}/../../selftests/lib.sh"
-selftest_begin 5
+selftest_begin 3
 echo "<6>planted: a line" >/dev/kmsg
 claim "a line was said" log_has "planted: a line"
 printf -v line '<6>planted: %0960d' 0
@@ -17,10 +17,5 @@ few() {
 	at_most 10 "$(log_count "planted: a line")"
 }
 claim "few lines were said" few
-none() {
-	equal 0 "$(log_count "planted: a line")"
-}
-claim "none was said" none
 claim "no such line was said" log_lacks "planted: a line"
-claim "one was said" log_has "planted: a line"
 echo 1 >/sys/module/printk/parameters/ignore_loglevel
