@@ -6,7 +6,7 @@
 # The udev rule of boot/ in a running system, on disks and on partitions: the first path starts the array,
 # others join it, all paths may go at once and come back. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 17
+selftest_begin 18
 
 here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
 uninstall() {
@@ -44,9 +44,12 @@ array() {
 	line=$(grep -m 1 '^md.* : active.* multipath ' /proc/mdstat) && name=${line%% *}
 	[ -b "/dev/$name" ] && md=/dev/$name
 }
-is_up() {
+shows() {
 	wait_for array
 	wait_state "$name" "$1"
+}
+is_up() {
+	shows "$1"
 	holds "$work/data" "$md" 0
 }
 setting() {
@@ -157,3 +160,29 @@ leave 0 1
 claim "disks, 1.0: a partition of the array is none of a path that joins" only_there
 array
 stop "$md"
+
+# --- what cannot be read --------------------------------------------------------------------------
+
+# Such a change, and then the device goes: what it was is still known.
+members() {
+	ls -d "/sys/block/$name/md"/dev-*
+}
+not_read() {
+	not eval 'udevadm info --query=property /dev/path1 | grep "^ID_FS_TYPE=" >/dev/null'
+}
+unread() {
+	leave 0 1
+	back 0 1
+	shows '[2/2] [UU]'
+	scsi_state /dev/path1 offline
+	udevadm trigger --action=change "/dev/$(kname /dev/path1)"
+	settle
+	not_read
+	leave 1
+	wait_for eval '[ "$(members | wc -l)" -eq 1 ]'
+	back 1
+	shows '[2/2] [UU]'
+	stop "$md"
+}
+claim "a path that could not be read any more leaves when its device goes" unread
+
