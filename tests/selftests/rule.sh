@@ -6,7 +6,7 @@
 # The udev rule of boot/ in a running system, on disks and on partitions: the first path starts the array,
 # others join it, all paths may go at once and come back. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 18
+selftest_begin 19
 
 here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
 uninstall() {
@@ -185,4 +185,22 @@ unread() {
 	stop "$md"
 }
 claim "a path that could not be read any more leaves when its device goes" unread
+
+# The path is what udev calls /dev/etherd/e0.0, and sysfs etherd!e0.0; this sysfs is no real one.
+slash() {
+	unshare --mount bash -euc '
+		mount -t tmpfs tmpfs /sys
+		md=/sys/block/md9/md
+		mkdir -p "/sys/class/block/etherd!e0.0" "$md/dev-etherd!e0.0" "$md/rd0"
+		echo 152:0 >"/sys/class/block/etherd!e0.0/dev"
+		echo multipath >"$md/level"
+		echo 8a4fb1c2-5d3e-6f70-1b2c-3d4e9f8e7d6c >"$md/uuid"
+		echo 2 >"$md/raid_disks"
+		echo clean >"$md/array_state"
+		echo 1 >"$md/dev-etherd!e0.0/slot"
+		/usr/lib/udev/md-multipath-path join /dev/etherd/e0.0 8a4fb1c2:5d3e6f70:1b2c3d4e:9f8e7d6c
+		[ "$(cat "$md/new_dev")" = 152:0 ]'
+	log_has '^md-multipath-path: etherd!e0\.0 has joined md9, slot 1$'
+}
+claim "a path whose name has a slash joins an array" slash
 
