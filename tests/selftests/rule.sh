@@ -6,7 +6,7 @@
 # The udev rule of boot/ in a running system, on disks and on partitions: the first path starts the array,
 # others join it, all paths may go at once and come back. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 19
+selftest_begin 20
 
 here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
 uninstall() {
@@ -14,8 +14,11 @@ uninstall() {
 	set +Ee
 	rm -f /usr/lib/udev/md-multipath-path /usr/lib/udev/rules.d/62-md-multipath.rules
 	udevadm control --reload
+	rm -f /etc/mdadm/mdadm.conf
+	[ ! -e "$work/mdadm.conf" ] || cp "$work/mdadm.conf" /etc/mdadm/
 	return $status
 }
+[ ! -e /etc/mdadm/mdadm.conf ] || cp /etc/mdadm/mdadm.conf "$work/"
 trap 'uninstall; on_exit' EXIT
 install -m 755 "$here/../../boot/md-multipath-path" /usr/lib/udev/
 install -m 644 "$here/../../boot/62-md-multipath.rules" /usr/lib/udev/rules.d/
@@ -203,4 +206,19 @@ slash() {
 	log_has '^md-multipath-path: etherd!e0\.0 has joined md9, slot 1$'
 }
 claim "a path whose name has a slash joins an array" slash
+
+# --- what mdadm.conf allows -----------------------------------------------------------------------
+
+mdadm_conf() {
+	mkdir -p /etc/mdadm
+	printf '%s\n' "$@" >/etc/mdadm/mdadm.conf
+}
+not_allowed() {
+	mdadm_conf 'AUTO -all'
+	leave 0 1
+	back 0 1
+	not array
+	log_has '^md-multipath-path: mdadm starts no array with sd[a-z]*: .* auto-assembly is disabled'
+}
+claim "an array that mdadm.conf does not allow is not started, and the log says why" not_allowed
 
