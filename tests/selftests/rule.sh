@@ -6,7 +6,7 @@
 # The udev rule of boot/ in a running system, on disks and on partitions: the first path starts the array,
 # others join it, all paths may go at once and come back. Needs md core with patches/.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 20
+selftest_begin 22
 
 here=$(cd -- "${BASH_SOURCE[0]%/*}" && pwd)
 uninstall() {
@@ -222,3 +222,35 @@ not_allowed() {
 }
 claim "an array that mdadm.conf does not allow is not started, and the log says why" not_allowed
 
+# hooks: what mdadm's and this project's put into an initramfs, below $initramfs, and say.
+initramfs=$work/initramfs
+hooks() {
+	local hook
+	rm -rf "$initramfs"
+	mkdir -p "$initramfs/conf"
+	for hook in /usr/share/initramfs-tools/hooks/mdadm "$here/../../boot/initramfs-tools-hook"; do
+		DESTDIR=$initramfs verbose=n version=$(uname -r) __MODULES_TO_ADD=$work/modules "$hook"
+	done 2>&1
+}
+replaced() {
+	local said
+	mdadm_conf 'AUTO +homehost -all'
+	said=$(hooks)
+	printf '%s\n' "$said"
+	grep '^ARRAY ' "$initramfs/etc/mdadm/mdadm.conf"
+	[[ $said == *"W:     AUTO +homehost -all"* ]]
+}
+claim "an initramfs that does not get what mdadm.conf allows is warned of" replaced
+kept() {
+	local said
+	mdadm_conf 'AUTO +homehost -all' 'ARRAY <ignore> UUID=00000000:00000000:00000000:00000000'
+	said=$(hooks)
+	cmp /etc/mdadm/mdadm.conf "$initramfs/etc/mdadm/mdadm.conf"
+	equal '' "$said"
+	mdadm_conf 'ARRAY <ignore> UUID=00000000:00000000:00000000:00000000'
+	leave 0 1
+	back 0 1
+	shows '[2/2] [UU]'
+	stop "$md"
+}
+claim "… with a line ARRAY that stands for none it gets it" kept
