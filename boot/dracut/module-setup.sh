@@ -44,7 +44,8 @@ installkernel() {
 	hostonly='' instmods -c -s md_multipath && return
 	if array=$(host_array) && ! ignored "$array"; then
 		dfatal "$kernel has no module md_multipath, and this system is on the multipath array $array:" \
-			"this kernel would not find it. Build the module for it, or remove the kernel"
+			"this kernel would not find it. Build the module for it, or remove the kernel. Until one of the two is done," \
+			"do not reboot, nor run update-grub: that would make this kernel, without an initramfs, the one that is booted"
 		return 1
 	fi
 	dwarn "$kernel has no module md_multipath: multipath arrays will not start with it"
