@@ -45,13 +45,14 @@ md-mod:
 	@scripts/build-md
 
 # As `modules`, but silent, and at once where nothing has changed: for the scripts.
+build_current := scripts/build-stock --if-changed$(if $(STOCK_MD),,; scripts/build-md --if-changed)
 current:
-	@scripts/build-stock --if-changed
-	@$(if $(STOCK_MD),,scripts/build-md --if-changed)
+	@$(build_current)
 
 # What `make` has built, maybe as another user, whose cache it is.
-install: current
-	@. scripts/lib.sh; r=$$(kernel_release); scripts/install "$$r" "build/$$r/md_multipath.ko" $(md:%="build/$$r/%.ko")
+install:
+	@. scripts/lib.sh; r=$$(built_release); export MD_MULTIPATH_KERNEL="$$r"; $(build_current); \
+		scripts/install "$$r" "build/$$r/md_multipath.ko" $(md:%="build/$$r/%.ko")
 
 endif
 

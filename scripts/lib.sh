@@ -215,6 +215,12 @@ kernel_release() {
 	if [ -s "$chosen" ]; then cat "$chosen"; else printf '%s' "$wanted"; fi
 }
 
+# The release that `make` has built for last, maybe as another user: the archive may have had a newer one then than
+# the one that is wanted, and only that user's cache knows.
+built_release() {
+	cat "$repo/build/release-$(wanted_release)" 2>/dev/null || kernel_release
+}
+
 kernel_entry() {
 	printf 'kernel-%s' "$(kernel_release)"
 }
