@@ -145,7 +145,7 @@ fn paths(array: &Array, say: Say<'_>) {
         ),
         (1, _) => say(
             Advice,
-            "the array has a single slot: give it a second path".to_owned(),
+            "the array has a single slot: give it a second one, and a path for that".to_owned(),
         ),
         (working, slots) if working < slots => {
             say(Warning, format!("only {working} of {slots} paths work"));
