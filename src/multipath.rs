@@ -642,6 +642,42 @@ impl Multipath {
         array.wake();
     }
 
+    /// A new bio that flushes: the others are to cost nothing for it.
+    #[cold]
+    #[inline(never)]
+    fn make_flush(array: Ref<Array<Self>>, bio: Bio, guard: Section) {
+        let (picked, eligible) = array.pick_eligible(&guard);
+        drop(guard);
+        match picked {
+            Some(path) => Self::send(array, bio, path, |_| eligible),
+            None => Self::arrive(array, bio),
+        }
+    }
+
+    /// Sends a new bio down the path that it was given, one of `candidates`.
+    #[inline(always)]
+    fn send(
+        array: Ref<Array<Self>>,
+        bio: Bio,
+        path: Ref<Path>,
+        candidates: impl FnOnce(&Self) -> Slots,
+    ) {
+        let progress = |this: &Self| {
+            // ORDERING: Acquire, and after the path was picked, so that its number is not higher;
+            // see `History::new`.
+            let mut progress = Progress::new(load_acquire(&this.newest));
+            this.count(&path, &mut progress);
+            progress
+        };
+        match Fresh::new(array, bio, Memory::Wait, progress) {
+            Ok(io) => {
+                let failfast = verdict::failfast(candidates(io.array()), path.own());
+                io.submit(path, failfast);
+            }
+            Err((bio, status)) => bio.end(status),
+        }
+    }
+
     /// A bio has found no path to take, because others are parked: it goes behind them.
     #[cold]
     fn arrive(array: Ref<Array<Self>>, bio: Bio) {
@@ -1074,32 +1110,18 @@ impl Personality for Multipath {
 
     #[inline]
     fn make_request(array: Ref<Array<Self>>, bio: Bio, guard: Section) {
-        let (picked, candidates) = match bio.flushes() {
-            true => array.pick_eligible(&guard),
-            false => {
-                let picked = array.pick_preferred(&guard);
-                // ORDERING: Which paths these are does not matter, only whether there are others.
-                (picked, Slots::from_bits(load_relaxed(&array.usable)))
-            }
-        };
-        drop(guard);
-        let Some(path) = picked else {
+        if bio.flushes() {
+            return Self::make_flush(array, bio, guard);
+        }
+        let Some(path) = array.pick_preferred(&guard) else {
+            drop(guard);
             return Self::arrive(array, bio);
         };
-        let progress = |this: &Self| {
-            // ORDERING: Acquire, and after the path was picked, so that its number is not higher;
-            // see `History::new`.
-            let mut progress = Progress::new(load_acquire(&this.newest));
-            this.count(&path, &mut progress);
-            progress
-        };
-        match Fresh::new(array, bio, Memory::Wait, progress) {
-            Ok(io) => {
-                let failfast = verdict::failfast(candidates, path.own());
-                io.submit(path, failfast);
-            }
-            Err((bio, status)) => bio.end(status),
-        }
+        drop(guard);
+        // ORDERING: Which paths these are does not matter, only whether there are others.
+        Self::send(array, bio, path, |this| {
+            Slots::from_bits(load_relaxed(&this.usable))
+        });
     }
 
     #[inline]

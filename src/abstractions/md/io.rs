@@ -308,6 +308,12 @@ impl<P: Personality> Fresh<P> {
         Ok(Self(this))
     }
 
+    /// The array that the I/O belongs to.
+    #[inline]
+    pub(crate) fn array(&self) -> &Array<P> {
+        self.0.array()
+    }
+
     /// [Sends](Remap::submit) the I/O down a path. It may be merged with others.
     #[inline(always)]
     pub(crate) fn submit(self, path: Ref<P::Path>, failfast: bool) {
