@@ -66,6 +66,16 @@ mend() {
 	for kind in 0 2; do echo "- $kind 0xff" >"$(fault_file "$1")" || :; done 2>/dev/null
 	echo 30 >"/sys/block/${disk[$1]}/device/timeout"
 	faulted[$1]=''
+	# After commands without an answer the kernel asks a disk whether it is ready; if it says no, that puts it
+	# offline.
+	must recovered "${hosts[$1]}"
+	[ "$(<"/sys/block/${disk[$1]}/device/state")" != offline ] || offline[$1]=1
+}
+# recovered HOST: its error handler has nothing to do.
+recovered() {
+	local state
+	state=$(<"/sys/class/scsi_host/host$1/state")
+	[ "$state" = running ]
 }
 rescan() {
 	[ -n "${gone[$1]:-}" ] || return
