@@ -99,7 +99,7 @@ coverage:
 	@tests/host/coverage $(if $(HTML),--html)
 
 soak:
-	@tests/soak $(if $(EVENTS),--events '$(EVENTS)') $(if $(SEED),--seed '$(SEED)') $(if $(POINTS),--points '$(POINTS)') $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
+	@tests/soak $(if $(EVENTS),--events '$(EVENTS)') $(if $(MINUTES),--minutes '$(MINUTES)') $(if $(SEED),--seed '$(SEED)') $(if $(POINTS),--points '$(POINTS)') $(if $(KERNEL),--kernel '$(KERNEL)') $(T)
 
 demo:
 	@scripts/demo
@@ -132,8 +132,8 @@ help:
 	@echo '                       KERNEL=kcsan: on one that looks for data races;'
 	@echo '                       KERNELS="7.2 7.3": on these, one after the other; T=package: the Debian packages)'
 	@echo 'make coverage          what the tests on the host run of the driver (HTML=1: line by line)'
-	@echo 'make soak [T=LANE]     long storms, calls at random, all power cuts (EVENTS=10000 a storm, SEED=,'
-	@echo '                       POINTS=100: so many power cuts of each phase, KERNEL=stock)'
+	@echo 'make soak [T=LANE]     long storms, calls at random, all power cuts (EVENTS=10000 a storm, MINUTES=90:'
+	@echo '                       it ends after so long, SEED=, POINTS=100: so many power cuts of each phase, KERNEL=stock)'
 	@echo 'make demo              a multipath array in a virtual machine, narrated'
 	@echo 'make bench             benchmark table'
 	@echo 'make profile           instructions of one I/O by function'

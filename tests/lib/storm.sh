@@ -3,7 +3,7 @@
 #
 # Shared by the storms: a seed chooses what is done to two arrays over the same disk while verified I/O runs on
 # them. Sourced after lib.sh. SEED and EVENTS in the environment choose the storm; both are in the log, and each
-# event is in the kernel log before it happens:
+# event is in the kernel log before it happens. With MINUTES the storm ends after so long, with fewer events:
 #
 #     scripts/vm OPTION... -- env SEED=4711 EVENTS=1000 tests/selftests/storm.sh
 #
@@ -29,6 +29,8 @@
 arrays=(md0 md1)
 count=4
 safe=0
+# How many events have come.
+number=0
 declare -A tried happened
 
 # find_disk N [PART]...: `disk[N]` is what the host of path N has, with these partitions, under whatever name
@@ -46,7 +48,7 @@ find_disk() {
 
 # storm_begin EVENTS: how many there are by default.
 storm_begin() {
-	seed=${SEED:-4711} events=${EVENTS:-$1}
+	seed=${SEED:-4711} events=${EVENTS:-$1} minutes=${MINUTES:-}
 	diag "SEED=$seed EVENTS=$events"
 	RANDOM=$((seed % 32768))
 }
@@ -212,7 +214,7 @@ storm_saw() {
 		line+=" $kind ${happened[$kind]}"
 		sum=$((sum + ${happened[$kind]}))
 	done
-	diag "events: $sum of $events:$line"
+	diag "events: $sum of $number:$line"
 	diag "written and read back: $(written) MiB; errors while a path was whole: $wrong, while none was: $expected;" \
 		"waited for a path: $parked"
 	diag "witness: $(tail -qn 1 "$work"/witness-* | awk '{ reads += $3; writes += $5; errors += $7 }
@@ -231,11 +233,12 @@ done_to() {
 }
 # The events, one after the other. All `kinds` come once before one comes again; where one is named twice, twice.
 storm() {
-	local number k kind array value chosen deck=()
+	local k kind array value chosen deck=() began=$SECONDS
 	tried=() happened=()
 	# Each claim has a shell of its own, which would choose anew.
 	RANDOM=$((seed % 32768))
 	for ((number = 0; number < events; number++)); do
+		[ -z "$minutes" ] || [ $((SECONDS - began)) -lt $((minutes * 60)) ] || break
 		[ "${#deck[@]}" -gt 0 ] || deck=("${kinds[@]}")
 		k=$((RANDOM % ${#deck[@]}))
 		kind=${deck[k]} chosen=$((RANDOM % count)) array=${arrays[RANDOM % 2]} value=$RANDOM
@@ -252,7 +255,7 @@ storm() {
 	storm_note "the end"
 	heal
 	# The shell of a claim ends with it.
-	declare -p tried happened "${storm_state[@]}" | sed 's/^declare /declare -g /' >"$work/state"
+	declare -p tried happened number "${storm_state[@]}" | sed 's/^declare /declare -g /' >"$work/state"
 }
 # storm_fails WHY: in the middle of it, with what there is to see.
 storm_fails() {
@@ -280,9 +283,9 @@ most_happened() {
 	. "$work/state"
 	declare -p tried happened
 	for kind in "${!happened[@]}"; do sum=$((sum + ${happened[$kind]})); done
-	[ $((5 * sum)) -ge $((3 * events)) ] || return
+	[ $((5 * sum)) -ge $((3 * number)) ] || return
 	# In a few events not every kind comes.
-	[ "$events" -ge 150 ] || return 0
+	[ "$number" -ge 150 ] || return 0
 	for kind in "${!tried[@]}"; do
 		case $kind in
 		# A signal may end what writes to a file of md's.
@@ -306,7 +309,7 @@ missed_at_most() {
 # came KIND KIND...: the first, or, of less than 1,000 events, one of the others.
 came() {
 	local kind kinds=("$1")
-	[ "$events" -ge 1000 ] || kinds=("${@:2}")
+	[ "$number" -ge 1000 ] || kinds=("${@:2}")
 	echo "one of ${kinds[*]}"
 	for kind in "${kinds[@]}"; do [ -z "${happened[$kind]:-}" ] || return 0; done
 	return 1

@@ -215,14 +215,14 @@ few_met() {
 	# shellcheck source=/dev/null
 	. "$work/state"
 	declare -p met
-	[ "$events" -lt 150 ] || { [ "${met[glitch]:-0}" -gt 0 ] && [ "${met[silent]:-0}" -gt 0 ]; }
+	[ "$number" -lt 150 ] || { [ "${met[glitch]:-0}" -gt 0 ] && [ "${met[silent]:-0}" -gt 0 ]; }
 }
 # round TEXT ERRORS: a storm, and what became of its I/O; ERRORS as for `data_right`.
 round() {
 	met=()
 	errors_begin "${arrays[@]}"
 	jobs_begin
-	claim "$1: $events events of seed $seed, and a path that is whole stays in use" storm
+	claim "$1: up to $events events of seed $seed, and a path that is whole stays in use" storm
 	claim "$1: most of them could be done" most_happened
 	claim "$1: commands met what was for a few of them" few_met
 	io_end
@@ -246,6 +246,7 @@ for array in "${arrays[@]}"; do
 done
 
 events=$(((events + 1) / 2))
+[ -z "$minutes" ] || minutes=$(((minutes + 1) / 2))
 common=(delete delete rescan rescan transport glitch glitch silent mend mend fail fail remove add add all
 	readd whole whole slots size policy priority hold suspend cpu memory detail)
 
@@ -263,7 +264,7 @@ jobs_begin() {
 round "at once" "5|19|67|110"
 # some NUMBER: not of a few events.
 some() {
-	[ "$1" -gt 0 ] || [ "$events" -lt 50 ]
+	[ "$1" -gt 0 ] || [ "$number" -lt 50 ]
 }
 claim "at once: some failed while no path was up" some "$expected"
 

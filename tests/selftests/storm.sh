@@ -184,7 +184,7 @@ witness direct direct /dev/md0 $((100 << 20))
 witness buffered buffered /dev/md0 $((101 << 20))
 witness file-direct direct "$mnt/direct" 0
 witness file-buffered buffered "$mnt/buffered" 0
-claim "$events events of seed $seed, and the path that is whole stays in use and fails nothing" storm
+claim "up to $events events of seed $seed, and the path that is whole stays in use and fails nothing" storm
 claim "most of them could be done" most_happened
 io_end
 errors_end
