@@ -429,11 +429,29 @@ impl Multipath {
         io.end(status);
     }
 
+    /// What becomes of the path in `slot`, which is said to have failed. One whose device is there is not given
+    /// up for others that only nobody has asked yet, and whose devices are not: it counts as the last.
+    fn failure(&self, table: &Table, slot: usize) -> Failure {
+        let there = |slot: usize| {
+            table
+                .get(slot)
+                .is_some_and(|path| is_there(path.member().rdev()))
+        };
+        match slots::fail(self.usable(), slot) {
+            Failure::Failed(left) if there(slot) && !left.iter().any(there) => Failure::Last,
+            failure => failure,
+        }
+    }
+
     /// A path has said that it is down. Of the last one, which is tried time and again while I/Os wait for it,
     /// md core is not told: nothing would become of it, and parked I/O may be sent while md core takes the
     /// array down.
     fn path_down(array: &Array<Self>, path: &Path) {
-        let is_last = matches!(slots::fail(array.usable(), path.slot()), Failure::Last);
+        let is_last = {
+            let guard = rcu::read_lock();
+            let table = array.paths.dereference(&guard);
+            matches!(array.failure(table, path.slot()), Failure::Last)
+        };
         if !is_last || array.state.lock().parking.is_open() {
             array.mddev().fail(path.member().rdev());
         }
@@ -539,16 +557,18 @@ impl Multipath {
             return Err(io);
         }
         match io.data().history.exhausted(eligible) {
-            // One that it may not take has come beside one that is down: that one is not the last any more.
-            Exhausted::NoPath
-                if !state.closed && !io.data().history.untried(array.usable()).is_empty() =>
-            {
-                if let Some(slot) = eligible.first() {
+            Exhausted::NoPath => {
+                // One that it may not take has come beside one that is down: that one is not the last any more,
+                // and is failed when it says so again. Else this would have no end.
+                let others = !io.data().history.untried(array.usable()).is_empty();
+                let fails =
+                    |slot: &usize| matches!(array.failure(table, *slot), Failure::Failed(_));
+                let again = eligible.first().filter(fails);
+                if let Some(slot) = again.filter(|_| others && !state.closed) {
                     io.data_mut().history.try_again(slot);
                     return Err(io);
                 }
             }
-            Exhausted::NoPath => {}
             Exhausted::Hasty(slots) if !state.closed => {
                 if let Some(slot) = table.highest(slots).first() {
                     io.data_mut().history.try_again(slot);
@@ -1200,7 +1220,7 @@ impl Personality for Multipath {
 
         let (failure, known) = {
             let mut state = array.state.lock();
-            let failure = slots::fail(array.usable(), slot);
+            let failure = array.failure(table, slot);
             match failure {
                 // It may be on its way in: `hot_add` looks at the flag under the same lock.
                 Failure::NotUsed => {

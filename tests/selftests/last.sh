@@ -5,7 +5,7 @@
 #
 # mdadm's --fail, --remove and --stop: what they refuse, and what they do with I/O in flight.
 . "${BASH_SOURCE[0]%/*}/lib.sh"
-selftest_begin 26
+selftest_begin 30
 
 pattern "$work/data" 64
 
@@ -136,3 +136,32 @@ stops() {
 }
 claim "stop as soon as a process with I/O in flight was killed, five times" stops
 dm_remove mp0 mp1
+
+# --- the other path is dead, and nobody has found out ---
+
+scsi_debug dev_size_mb=32
+stays() {
+	# mdadm would refuse it by itself.
+	not eval 'echo faulty >"/sys/block/md0/md/dev-$(kname "${debug[0]}")/state"'
+	state_is '[2/2] [UU]'
+}
+# An error that passes: one command ends as on a broken transport.
+passes() {
+	settle
+	inject 0 "2 -1 0xff 0x0f 0 0 0 0 0"
+	holds "$work/data" $md 0
+	equal 1 "$(cell 0 err-path)"
+	state_is '[2/1] [U_]'
+}
+for how in offline delete; do
+	build $md "${debug[@]}"
+	write_at $md 0 64 "$work/data"
+	settle
+	if [ $how = offline ]; then scsi_state "${debug[1]}" offline; else scsi_delete "${debug[1]}"; fi
+	claim "the other is dead ($how): the path that is there is not failed for it" stays
+	claim "… and an error on it that passes costs no I/O, but the other is failed" passes
+	stop $md
+	mend_path 0
+	[ $how = delete ] || scsi_state "${debug[1]}" running
+done
+rmmod scsi_debug
