@@ -186,21 +186,20 @@ struct Member {
 }
 
 impl Member {
-    /// Lines for a shell: the kernel's name goes into a variable, if the disk is the one that it is now.
+    /// Lines for a shell: the path goes into a variable, if the disk is the one that it is now, and `missing` if it
+    /// is not there.
     fn find(&self, variable: &str) -> String {
         let name = &self.name;
-        let mut out = match &self.place {
-            Some(place) => format!(
-                "{variable}=$(basename \"$(readlink -f {})\")\n",
-                quoted(&format!("{BY_PATH}/{place}"))
-            ),
-            None => format!("{variable}={name}\n"),
+        let place = match &self.place {
+            Some(place) => format!("{BY_PATH}/{place}"),
+            None => format!("/dev/{name}"),
         };
+        let mut out = format!("{variable}=$(path {})\n", quoted(&place));
         // Writing to a string does not fail.
         let _ = match (&self.mark, &self.place) {
             (Some((file, text)), _) => writeln!(
                 out,
-                "is \"/sys/class/block/${variable}/{file}\" {}",
+                "is \"${variable}\" {file} {}",
                 quoted(text)
             ),
             (None, Some(_)) => writeln!(
@@ -317,12 +316,37 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     }
     line("set -e".to_owned());
     line("refuse() { echo \"$*\" >&2; exit 1; }".to_owned());
-    line("is() { [ \"$(cat \"$1\")\" = \"$2\" ] || refuse \"$1 is not '$2': another disk, or none\"; }".to_owned());
     line("# The kernel's names change: after a boot sda may be another disk. So a path is taken by udev's link to its".to_owned());
-    line("# place, if there is one, and has to lead to the disk that it leads to now.".to_owned());
+    line("# place, if there is one, and has to lead to the disk that it leads to now. One that is not there, or cannot be".to_owned());
+    line(
+        "# read, is left out, and its slot stays empty: mdadm --add brings it in later.".to_owned(),
+    );
+    line("path() {".to_owned());
+    line("\tif [ -e \"$1\" ] && dd if=\"$1\" of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null; then".to_owned());
+    line("\t\treadlink -f \"$1\"".to_owned());
+    line("\telse".to_owned());
+    line("\t\techo \"$1 is not there, or cannot be read: it is left out\" >&2".to_owned());
+    line("\t\techo missing".to_owned());
+    line("\tfi".to_owned());
+    line("}".to_owned());
+    line("is() {".to_owned());
+    line(
+        "\t[ \"$1\" = missing ] || [ \"$(cat \"/sys/class/block/${1##*/}/$2\")\" = \"$3\" ] ||"
+            .to_owned(),
+    );
+    line("\t\trefuse \"$1 is not '$3': another disk\"".to_owned());
+    line("}".to_owned());
     for (variable, member) in &members {
         line(member.find(variable).trim_end().to_owned());
     }
+    let list: Vec<String> = members
+        .iter()
+        .map(|(variable, _)| format!("\"${variable}\""))
+        .collect();
+    line(format!(
+        "printf '%s\\n' {} | grep -qvx missing || refuse 'none of the paths is there'",
+        list.join(" ")
+    ));
     line(
         "# multipathd must not take the paths again: blacklist the disk in /etc/multipath.conf."
             .to_owned(),
@@ -348,10 +372,6 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
         1 => "--force ",
         _ => "",
     };
-    let list: Vec<String> = members
-        .iter()
-        .map(|(variable, _)| format!("\"/dev/${variable}\""))
-        .collect();
     line(format!(
         "mdadm --build /dev/md/{array} --level=multipath {force}--raid-devices={} {}",
         members.len(),
@@ -367,7 +387,7 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     }
     for (variable, member) in members.iter().filter(|(_, member)| member.priority > 0) {
         line(format!(
-            "echo {} >\"$md/dev-${variable}/multipath/priority\"",
+            "[ \"${variable}\" = missing ] || echo {} >\"$md/dev-${{{variable}##*/}}/multipath/priority\"",
             member.priority
         ));
     }
@@ -379,6 +399,8 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     }
     line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run all".to_owned());
     line("# this once the paths are there, Before=local-fs-pre.target, or remote-fs-pre.target if they need the network.".to_owned());
+    line("# LVM, LUKS and swap may take a bare path before that, which shows what is on the disk: for LVM let global_filter".to_owned());
+    line("# in lvm.conf admit nothing but the array, name the array in crypttab, and make the initramfs anew.".to_owned());
     line("# It stops at another disk then, too. /etc/fstab has to name".to_owned());
     line(format!(
         "# /dev/md/{array}: by a UUID a bare path may be mounted, since each shows the same one, and mdadm --build"
@@ -463,12 +485,27 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
     out.push_str(
         "# The numbers of the paths are those of now, and may be another disk's after a boot.\n",
     );
+    // Who has stopped the array and has no map then needs it back.
+    let devices = array
+        .paths
+        .iter()
+        .map(|path| format!("/dev/{}", path.device));
+    let devices = devices.collect::<Vec<_>>().join(" ");
+    let _ = match array.metadata.as_deref() {
+        Some("none") => writeln!(
+            out,
+            "# The way back: mdadm --build /dev/{name} --level=multipath --raid-devices={} {devices}",
+            array.paths.len()
+        ),
+        _ => writeln!(out, "# The way back: mdadm --assemble /dev/{name} {devices}"),
+    };
     let _ = writeln!(out, "set -e\nmdadm --stop /dev/{name}");
     let _ = writeln!(out, "dmsetup create {name} --table '{table}'");
     out.push_str("# With multipath-tools: remove the disk from the blacklist and run 'multipath' instead of dmsetup.\n");
     if array.metadata.as_deref() != Some("none") {
         out.push_str(
-            "# The superblock is still on the disk: ARRAY <ignore> in mdadm.conf keeps the array from starting.\n",
+            "# The superblock is still on the disk: ARRAY <ignore> in mdadm.conf keeps the array from starting, once the \
+             initramfs was made anew (update-initramfs -u -k all, or dracut --force).\n",
         );
     }
     Ok(out)

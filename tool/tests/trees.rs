@@ -658,13 +658,13 @@ fn a_map_becomes_an_array() {
     assert!(map.queues);
     assert_eq!(map.groups.len(), 2);
     let commands = convert::to_array(&healthy().root(), &map).unwrap();
-    assert!(commands.contains("\npath1=sda\n"));
-    assert!(commands.contains("\npath2=sdb\n"));
+    assert!(commands.contains("\npath1=$(path /dev/sda)\n"));
+    assert!(commands.contains("\npath2=$(path /dev/sdb)\n"));
     assert!(commands.contains(
-        "mdadm --build /dev/md/mpatha --level=multipath --raid-devices=2 \"/dev/$path1\" \"/dev/$path2\"\n"
+        "mdadm --build /dev/md/mpatha --level=multipath --raid-devices=2 \"$path1\" \"$path2\"\n"
     ));
-    assert!(commands.contains("echo 1 >\"$md/dev-$path1/multipath/priority\"\n"));
-    assert!(!commands.contains("dev-$path2/multipath"));
+    assert!(commands.contains("echo 1 >\"$md/dev-${path1##*/}/multipath/priority\"\n"));
+    assert!(!commands.contains("dev-${path2##*/}/multipath"));
     assert!(commands.contains("echo 86400000 >\"$md/no_path_timeout_ms\"\n"));
 }
 
@@ -725,7 +725,7 @@ fn before_a_map_goes_the_way_back_is_told_and_the_name_is_free() {
 #[test]
 fn a_single_path_is_forced_upon_mdadm() {
     let commands = commands("x: 0 2048 multipath 0 0 1 1 service-time 0 1 2 8:16 1 1");
-    assert!(commands.contains(" --force --raid-devices=1 \"/dev/$path1\"\n"));
+    assert!(commands.contains(" --force --raid-devices=1 \"$path1\"\n"));
     assert!(!self::commands(MAP).contains("--force"));
 }
 
@@ -747,6 +747,7 @@ fn shell(tree: &Tree, commands: &str) -> (String, Result<(), String>) {
     let here = tree.0.to_str().unwrap();
     let commands = format!(
         "dmsetup() {{ [ \"$1\" != info ] || [ ! -e /dev/no-map ] || return 1; echo dmsetup \"$@\"; }}\n\
+         dd() {{ ! grep -q dead \"${{1#if=}}\"; }}\n\
          mdadm() {{ echo mdadm \"$@\"; mkdir -p /dev/md/; ln -s ../md9 /dev/md/mpatha; }}\n{commands}"
     );
     let output = Command::new("sh")
@@ -783,6 +784,8 @@ fn placed(wwid: &str) -> Tree {
     }
     tree.link("dev/disk/by-path/one-lun-0", "dev/sda");
     tree.link("dev/disk/by-path/other lun-0", "dev/sdb");
+    tree.write("dev/sda", "");
+    tree.write("dev/sdb", "");
     tree
 }
 
@@ -850,10 +853,27 @@ fn paths_are_taken_by_their_places_and_only_if_they_lead_to_the_same_disk() {
         }
         assert_eq!(shell(&tree, &commands).1, Ok(()));
 
-        // Nothing is there.
+        // A path that is there cannot be read: it is left out. By now the second link leads to sda.
+        for (name, paths, wanted) in [
+            ("sda", "/dev/sdb missing", ["0\n", "1\n"]),
+            ("sdb", "missing /dev/sda", ["0\n", "0\n"]),
+        ] {
+            tree.write(&format!("dev/{name}"), "dead");
+            let (called, result) = shell(&tree, &commands);
+            assert_eq!(result, Ok(()));
+            assert_eq!(called, format!("{build} {paths}\n"));
+            assert_eq!(priorities(), wanted);
+            tree.write(&format!("dev/{name}"), "");
+        }
+
+        // One is not there, or none.
         fs::remove_file(tree.0.join("dev/disk/by-path/other lun-0")).unwrap();
         let (called, result) = shell(&tree, &commands);
-        assert!(result.unwrap_err().contains("another disk"));
+        assert_eq!(result, Ok(()));
+        assert_eq!(called, format!("{build} /dev/sdb missing\n"));
+        fs::remove_file(tree.0.join("dev/disk/by-path/one-lun-0")).unwrap();
+        let (called, result) = shell(&tree, &commands);
+        assert!(result.unwrap_err().contains("none of the paths is there"));
         assert_eq!(called, "");
     }
 }
@@ -879,17 +899,11 @@ fn what_tells_a_disk_from_others_is_found_or_that_nothing_does_is_told() {
     tree.link("sys/class/block/vdc", "sys/devices/virtual/block/vdc");
     tree.link("dev/disk/by-path/virtual", "dev/vdc");
     for (name, wanted) in [
-        (
-            "sda",
-            "is \"/sys/class/block/$path1/device/wwid\" naa.5000c500a1b2c3d4",
-        ),
-        ("nvme0n1", "is \"/sys/class/block/$path1/wwid\" eui.0025385"),
-        (
-            "nvme0n1p1",
-            "is \"/sys/class/block/$path1/../wwid\" eui.0025385",
-        ),
-        ("vda", "is \"/sys/class/block/$path1/serial\" 17"),
-        ("dm-0", "is \"/sys/class/block/$path1/dm/uuid\" LVM-a"),
+        ("sda", "is \"$path1\" device/wwid naa.5000c500a1b2c3d4"),
+        ("nvme0n1", "is \"$path1\" wwid eui.0025385"),
+        ("nvme0n1p1", "is \"$path1\" ../wwid eui.0025385"),
+        ("vda", "is \"$path1\" serial 17"),
+        ("dm-0", "is \"$path1\" dm/uuid LVM-a"),
         (
             "vdb",
             "# Nothing says which disk vdb is: run this now, not after a boot",
