@@ -40,7 +40,7 @@ boot() {
 	: >"$OUT/console.log"
 	bus=(hba0.0 hba1.0)
 	[ "$paths" -eq 2 ] || bus[1]=hba0.0,scsi-id=1
-	scripts/vm --topology virtio-scsi --paths "$paths" --disk "$out/disk" --initrd "$initrd" --timeout 600 "${options[@]}" \
+	scripts/vm --topology virtio-scsi --paths "$paths" --disk "$out/disk" --initrd "$initrd" --timeout 2400 "${options[@]}" \
 		--qemu -chardev --qemu "pipe,id=monitor,path=$OUT/monitor" --qemu -mon --qemu chardev=monitor,mode=readline \
 		-- "boot-test=$name" ro "$@" >"$OUT/ktap" 2>"$OUT/vm.log" </dev/null &
 	vm=$!

@@ -40,7 +40,8 @@ few_lines() {
 responds() {
 	within 20 mdadm --detail $md >/dev/null
 	within 20 cat /proc/mdstat >/dev/null
-	within 20 sync
+	# Of the host's files, too.
+	within 110 sync
 }
 
 # --- both offline ---

@@ -247,6 +247,7 @@ retried() {
 	all_up 2
 }
 # Nobody else is to find out that a path is broken. Without --force blkdiscard reads first.
+settle
 udev_off
 tail -c 1048576 "$work/data" >"$work/back"
 claim "failed by a path: a write" \

@@ -21,7 +21,7 @@ work=/run/selftest/$test_name
 mnt=/mnt/selftest
 # The dead line of every wait: far above what anything takes, even on a busy emulated machine. A kernel that
 # checks itself takes several times as long.
-patience=120
+patience=300
 slower=1
 case $(</proc/sys/kernel/osrelease) in *-debug | *-kcsan) slower=5 ;; esac
 

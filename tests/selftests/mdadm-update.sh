@@ -48,7 +48,7 @@ one_path() {
 	dm_break_all "$first" "/dev/path${first#sb}"
 	change
 	wait_for said "/dev/path0" 3
-	wait_state '[3/1] [_U_]' || wait_state '[3/1] [U__]'
+	wait_for eval '[[ $(state) =~ ^\[3/1\]\ \[(_U_|U__)\]$ ]]'
 	log_has "cannot write the superblock through"
 	log_lacks "superblock is not written"
 	holds "$work/data" $md 0

@@ -62,6 +62,8 @@ remaps() {
 }
 claim "block_bio_remap shows the write as well" remaps
 
+# udev, which looks at the array, is not to find out first.
+settle
 dm_break mp0
 fails() {
 	traced write_at $md 20 1 "$work/block"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vm: --topology none
-# timeout: 120
+# timeout: 600
 #
 # So much is said that the kernel's log forgets what its claims are about.
 . "${BASH_SOURCE[0]%/*}/../../selftests/lib.sh"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # vm: --topology virtio-scsi --paths 2
-# timeout: 120
+# timeout: 600
 #
 # Writes are lost.
 . "${BASH_SOURCE[0]%/*}/../../selftests/lib.sh"
