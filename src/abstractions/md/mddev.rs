@@ -112,7 +112,9 @@ impl<C> Mddev<C> {
         // any context. It looks at the personality again after it has asked that, without a lock. Whoever
         // reports for an I/O has a reference to the array, for which `quiesce` waits before the personality
         // goes. I/O that was parked may be sent between these two: for it the driver does not report the
-        // last path, and another it has only if that was added in the same moment.
+        // last path. Another it has only if that was added in the same moment, or if it flushes and that
+        // has no write cache; that nobody has the array open, so that it can be stopped, and yet I/O of such
+        // an array is parked, and its path fails just then, is all that stands against that.
         unsafe { bindings::md_error(self.as_raw(), rdev.as_raw()) };
     }
 
