@@ -278,6 +278,20 @@ fn members(root: &Root, map: &Map) -> Result<Vec<Member>, String> {
     Ok(members)
 }
 
+/// The command that makes an array without superblocks of these.
+fn build(array: &str, devices: &[String]) -> String {
+    // mdadm takes a single path only so, and --force only before it.
+    let force = match devices.len() {
+        1 => "--force ",
+        _ => "",
+    };
+    format!(
+        "mdadm --build {array} --level=multipath {force}--raid-devices={} {}",
+        devices.len(),
+        devices.join(" ")
+    )
+}
+
 /// The commands that replace a map by an array.
 ///
 /// # Errors
@@ -367,16 +381,7 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
     ));
     line(format!("\tdmsetup remove {}", quoted(name)));
     line("fi".to_owned());
-    // mdadm takes a single path only so, and --force only before it.
-    let force = match members.len() {
-        1 => "--force ",
-        _ => "",
-    };
-    line(format!(
-        "mdadm --build /dev/md/{array} --level=multipath {force}--raid-devices={} {}",
-        members.len(),
-        list.join(" ")
-    ));
+    line(build(&format!("/dev/md/{array}"), &list));
     line(format!(
         "md=/sys/block/$(basename \"$(readlink -f /dev/md/{array})\")/md"
     ));
@@ -397,10 +402,10 @@ pub fn to_array(root: &Root, map: &Map) -> Result<String, String> {
             "echo {LONGEST_WAIT_MS} >\"$md/no_path_timeout_ms\""
         ));
     }
+    line("# LVM, LUKS and swap take a bare path at a boot, which shows what is on the disk, before this is run: for LVM let".to_owned());
+    line("# global_filter in lvm.conf admit nothing but the array, name it in crypttab, and make the initramfs anew.".to_owned());
     line("# An array without superblocks is not in mdadm.conf, and nothing makes it at boot. A service has to run all".to_owned());
     line("# this once the paths are there, Before=local-fs-pre.target, or remote-fs-pre.target if they need the network.".to_owned());
-    line("# LVM, LUKS and swap may take a bare path before that, which shows what is on the disk: for LVM let global_filter".to_owned());
-    line("# in lvm.conf admit nothing but the array, name the array in crypttab, and make the initramfs anew.".to_owned());
     line("# It stops at another disk then, too. /etc/fstab has to name".to_owned());
     line(format!(
         "# /dev/md/{array}: by a UUID a bare path may be mounted, since each shows the same one, and mdadm --build"
@@ -448,7 +453,9 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
     // the lowest slot is to take it all, the path in that slot alone. The paths come by slot, and sorting keeps that.
     let shares = matches!(policy, Some("round-robin" | "queue-depth"));
     let mut groups: Vec<(i64, Vec<String>)> = Vec::new();
+    let mut devices = Vec::new();
     for path in array.paths.iter().filter(|path| path.state == State::Up) {
+        devices.push(format!("/dev/{}", path.device));
         let priority = path.priority.unwrap_or(0);
         let numbers = sysfs::text(root.join("/sys/class/block").join(&path.device).join("dev"))
             .ok_or_else(|| format!("{name}: the path {} is gone", path.device))?;
@@ -486,19 +493,11 @@ pub fn to_map(root: &Root, array: &Array) -> Result<String, String> {
         "# The numbers of the paths are those of now, and may be another disk's after a boot.\n",
     );
     // Who has stopped the array and has no map then needs it back.
-    let devices = array
-        .paths
-        .iter()
-        .map(|path| format!("/dev/{}", path.device));
-    let devices = devices.collect::<Vec<_>>().join(" ");
-    let _ = match array.metadata.as_deref() {
-        Some("none") => writeln!(
-            out,
-            "# The way back: mdadm --build /dev/{name} --level=multipath --raid-devices={} {devices}",
-            array.paths.len()
-        ),
-        _ => writeln!(out, "# The way back: mdadm --assemble /dev/{name} {devices}"),
+    let back = match array.metadata.as_deref() {
+        Some("none") => build(&format!("/dev/{name}"), &devices),
+        _ => format!("mdadm --assemble --run /dev/{name} {}", devices.join(" ")),
     };
+    let _ = writeln!(out, "# The way back: {back}");
     let _ = writeln!(out, "set -e\nmdadm --stop /dev/{name}");
     let _ = writeln!(out, "dmsetup create {name} --table '{table}'");
     out.push_str("# With multipath-tools: remove the disk from the blacklist and run 'multipath' instead of dmsetup.\n");

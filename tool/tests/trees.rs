@@ -989,6 +989,10 @@ fn an_array_becomes_a_map_that_is_read_back() {
     tree.write("sys/block/md0/md/dev-sda/multipath/priority", "5\n");
     let commands = convert::to_map(&tree.root(), &tree.array()).unwrap();
     let map = convert::parse(&format!("md0: {}", table(&commands))).unwrap();
+    assert!(
+        commands.contains("\n# The way back: mdadm --build /dev/md0 --level=multipath --raid-devices=2 /dev/sda /dev/sdb\nset -e\nmdadm --stop /dev/md0\n"),
+        "{commands}"
+    );
     assert_eq!(map.sectors, 2048);
     assert!(map.queues);
     let devices: Vec<&[String]> = map
