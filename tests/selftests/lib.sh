@@ -275,8 +275,15 @@ all_up() {
 	wait_state "${2:-md0}" "[$1/$1] [${dots// /U}]"
 }
 
+# array_gone [NAME]: who opens the node of an array at the moment it goes, as a late udev does, makes it again, empty.
+# That stays until somebody stops it.
 array_gone() {
-	! mdstat "${1:-md0}" >/dev/null && [ ! -e "/sys/block/${1:-md0}" ]
+	local name=${1:-md0} state=''
+	not mdstat "$name" >/dev/null || return
+	[ -e "/sys/block/$name" ] || return 0
+	{ read -r state <"/sys/block/$name/md/array_state"; } 2>/dev/null || :
+	[ "$state" != clear ] || mdadm --quiet --stop "/dev/$name" || :
+	return 1
 }
 
 # stop MD: what udev has open for a moment is waited for.
@@ -352,8 +359,9 @@ udev_ended() {
 }
 
 udev_on() {
+	udevadm control --ping --timeout=1 2>/dev/null || /usr/lib/systemd/systemd-udevd --daemon --resolve-names=never 2>/dev/null
+	# Whoever is killed before this leaves it to the one who cleans up.
 	rm -f /run/selftest/udev-off
-	/usr/lib/systemd/systemd-udevd --daemon --resolve-names=never 2>/dev/null
 }
 
 # settle [SECONDS]: until udev has done all there was. It may just be going or coming, and hang up.
