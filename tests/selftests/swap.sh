@@ -68,7 +68,7 @@ io_begin dirty /dev/mapper/dirty --direct=0 --ioengine=psync --fsync=64 --size=6
 witness dirty buffered /dev/mapper/dirty $((160 << 20))
 py "$hungry" $((available * 1024 * 5 / 4)) "$work/enough" >"$work/hungry" 2>&1 &
 hungry_pid=$!
-claim "more memory is used than there is: some of it is on the array" wait_for swapped 65536
+claim "more memory is used than there is: some of it is on the array" wait_for -t 900 swapped 65536
 claim "… while paths go offline, fail and come back" come_and_go
 each_returned() {
 	cat "$work/returned"
