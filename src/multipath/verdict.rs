@@ -180,10 +180,12 @@ impl History {
         self.tried = self.tried.without(Slots::one(slot));
     }
 
-    /// Forgets slots that have got another path since. `entered` tells the number of the path in a
-    /// slot; `known` is the highest number given out, read before.
+    /// Forgets slots that have got another path since, also one that is [to be tried
+    /// again](Self::try_again). `entered` tells the number of the path in a slot; `known` is the highest
+    /// number given out, read before.
     pub(crate) fn refresh(&mut self, known: u32, entered: impl Fn(usize) -> Option<u32>) {
-        for slot in self.tried.iter() {
+        let met = self.tried.with(self.suspects).with(self.answered());
+        for slot in met.iter() {
             if entered(slot).is_some_and(|number| self.is_newer(number)) {
                 self.tried = self.tried.without(Slots::one(slot));
                 self.suspects = self.suspects.without(Slots::one(slot));

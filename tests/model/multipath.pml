@@ -350,9 +350,10 @@ retry_now:
 		/* @ History::refresh */
 #define forget_answer(b, s) \
 		answered[b] = answered[b] & ~SET(s)
+#define remembered(b) (tried[b] | suspects[b] | answered[b])
 #define refresh(b, s) \
 		if \
-		:: (tried[b] & present & SET(s)) && number[s] > known[b] -> \
+		:: (remembered(b) & present & SET(s)) && number[s] > known[b] -> \
 			tried[b] = tried[b] & ~SET(s); suspects[b] = suspects[b] & ~SET(s); forget_answer(b, s) \
 		:: else \
 		fi

@@ -320,6 +320,17 @@ fn a_second_look_is_kept_for_a_path_that_was_down() {
     assert_eq!(history.untried(Slots::one(0)), Slots::one(0));
 }
 
+/// One that is to be tried again may be replaced before it is.
+#[test]
+fn a_suspicion_goes_with_its_path() {
+    let mut history = History::new(0);
+    history.failed_on(5, true, false);
+    history.try_again(5);
+    history.refresh(1, |slot| Some(u32::from(slot == 5)));
+    assert_eq!(history.suspects(), Slots::NONE);
+    assert_eq!(history.exhausted(Slots::below(64)), Exhausted::NoPath);
+}
+
 /// What the path that was in the slot before has answered is not this one's answer.
 #[test]
 fn an_answer_goes_with_its_path() {
@@ -337,15 +348,25 @@ fn an_answer_goes_with_its_path() {
 
 #[derive(Clone, Debug)]
 enum Event {
-    FailedOn { slot: usize, suspect: bool },
-    Enter { slot: usize },
+    FailedOn {
+        slot: usize,
+        suspect: bool,
+        patient: bool,
+    },
+    TryAgain {
+        slot: usize,
+    },
+    Enter {
+        slot: usize,
+    },
     Refresh,
 }
 
 fn event(slots: usize) -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => (0..slots, any::<bool>())
-            .prop_map(|(slot, suspect)| Event::FailedOn { slot, suspect }),
+        4 => (0..slots, any::<bool>(), any::<bool>())
+            .prop_map(|(slot, suspect, patient)| Event::FailedOn { slot, suspect, patient }),
+        2 => (0..slots).prop_map(|slot| Event::TryAgain { slot }),
         2 => (0..slots).prop_map(|slot| Event::Enter { slot }),
         2 => Just(Event::Refresh),
     ]
@@ -367,10 +388,12 @@ proptest! {
         // (slot, number)
         let mut tried: BTreeSet<(usize, u32)> = BTreeSet::new();
         let mut suspects: BTreeSet<(usize, u32)> = BTreeSet::new();
+        let mut answered: BTreeSet<(usize, u32)> = BTreeSet::new();
         for event in events {
             match event {
-                Event::FailedOn { slot, suspect } => {
+                Event::FailedOn { slot, suspect, patient } => {
                     let slot = slot % slots;
+                    history.mark(Mark::Patient, patient);
                     history.failed_on(slot, suspect, false);
                     tried.insert((slot, table[&slot]));
                     if suspect {
@@ -378,6 +401,14 @@ proptest! {
                     } else {
                         suspects.remove(&(slot, table[&slot]));
                     }
+                    if suspect && patient {
+                        answered = BTreeSet::from([(slot, table[&slot])]);
+                    }
+                }
+                Event::TryAgain { slot } => {
+                    let slot = slot % slots;
+                    history.try_again(slot);
+                    tried.remove(&(slot, table[&slot]));
                 }
                 Event::Enter { slot } => {
                     newest = newest.wrapping_add(1);
@@ -396,6 +427,12 @@ proptest! {
             let all = Slots::below(slots);
             prop_assert_eq!(history.untried(all).bits(), all.bits() & !now(&tried));
             prop_assert_eq!(history.suspects().bits(), now(&suspects));
+            let exhausted = match now(&suspects) {
+                0 => Exhausted::NoPath,
+                bits if bits & now(&answered) != 0 => Exhausted::Answer,
+                bits => Exhausted::Hasty(Slots::from_bits(bits)),
+            };
+            prop_assert_eq!(history.exhausted(all), exhausted);
             prop_assert!(!history.is_newer(newest));
         }
     }
