@@ -19,12 +19,6 @@ in_flight() {
 	equal "$1" "$(stat_field $md 9)"
 }
 
-# Blocks are written and read again; what was read has to be what was written.
-verified() {
-	exec fio --name=many --filename=$md --direct=1 --rw=write --bs=4k --size=$((many * 4))k --ioengine=libaio \
-		--iodepth=$many --verify=crc32c --verify_fatal=1 --verify_state_save=0
-}
-
 # Nobody else is to read on the path that hangs: neither who looks for partitions nor udev.
 read_at $md 0 1 >/dev/null
 settle
@@ -32,17 +26,11 @@ udev_off
 dm_hang mp0
 mark_log
 before=$(stat_field /dev/mapper/mp1 5)
-(verified) >"$work/many" 2>&1 &
-fio=$!
+many_begin $many
 claim "$many writes are in flight on a path that hangs" wait_for in_flight $many
 dm_change mp0 "0 $(sectors /dev/mapper/mp0) error"
-all_good() {
-	equal 0 "$status"
-	[ "$status" -eq 0 ] || cat "$work/many"
-}
-status=0
-wait $fio || status=$?
-claim "when it fails all of them succeed, and hold what was written" all_good
+many_end
+claim "when it fails all of them succeed, and hold what was written" many_clean
 claim "the path is failed, [2/1] [_U]" wait_state '[2/1] [_U]'
 claim "each write goes down the other path once" equal $many $(($(stat_field /dev/mapper/mp1 5) - before))
 claim "one line in the kernel log" equal 1 "$(log_count '^md/multipath:md0: path .* failed')"

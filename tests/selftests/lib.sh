@@ -646,6 +646,28 @@ io_clean() {
 	! grep -Eq 'verify:|verify failed|io_u error' "$work/fio-$1.log" "$work/fio-$1.json"
 }
 
+# many_begin N [FIO-OPTION]...: N writes of blocks of 4 KiB of $md, all in flight at once, in the background, until
+# `many_end`. What was written is read again.
+many_begin() {
+	local n=$1
+	shift
+	fio --name=many --filename=$md --direct=1 --rw=write --bs=4k --size=$((n * 4))k --ioengine=libaio \
+		--iodepth="$n" --verify=crc32c --verify_fatal=1 --verify_state_save=0 "$@" >"$work/many" 2>&1 &
+	many_pid=$!
+}
+
+# Waits for their end; how that was is for `many_clean`.
+many_end() {
+	many_status=0
+	wait "$many_pid" || many_status=$?
+}
+
+# None of them has failed, and what was written is there.
+many_clean() {
+	cat "$work/many"
+	equal 0 "$many_status"
+}
+
 # witness NAME direct|buffered FILE OFFSET: a part of a device, or of a file on it, that is watched more closely, until
 # `io_end`. Where I/O may fail, or is buffered, fio does not see all that is lost: of buffered blocks it reads most from
 # the page cache.

@@ -269,9 +269,7 @@ echo 4096 >$sys/no_path_max_parked
 # --- thousands of them, and an administrator at work ---
 
 both break_path
-fio --name=many --filename=$md --direct=1 --rw=write --bs=4k --offset=256k --size=8000k --ioengine=libaio --iodepth=2000 \
-	--verify=crc32c --verify_fatal=1 --verify_state_save=0 >"$work/many" 2>&1 &
-many_pid=$!
+many_begin 2000 --offset=256k
 claim "2000 writes wait" wait_for in_flight 2000
 failed_path() {
 	local i
@@ -293,13 +291,8 @@ claim "… and they still wait" in_flight 2000
 mend_path "$gone"
 claim "a path is added while they wait" readd $md "${debug[gone]}"
 claim "… and they go on, by that path" wait_for in_flight 0
-many_status=0
-wait $many_pid || many_status=$?
-all_right() {
-	cat "$work/many"
-	equal 0 $many_status
-}
-claim "none of them has failed, and all is where it should be" all_right
+many_end
+claim "none of them has failed, and all is where it should be" many_clean
 both mend_path
 again
 
