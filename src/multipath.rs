@@ -344,18 +344,21 @@ impl Multipath {
     #[inline(never)]
     fn pick_eligible(&self, guard: &Section) -> (Option<Ref<Path>>, Slots) {
         let table = self.paths.dereference(guard);
-        let eligible = self.eligible(table, true);
-        let preferred = self.preferred();
-        let path = if preferred.without(eligible).is_empty() {
-            self.pick_preferred(guard)
-        } else {
-            self.pick(guard, || table.highest(self.eligible(table, true)))
-        };
+        let mut eligible = Slots::NONE;
+        let path = self.pick(guard, || {
+            let preferred = self.preferred();
+            eligible = self.eligible(table, true);
+            if preferred.without(eligible).is_empty() {
+                preferred
+            } else {
+                table.highest(eligible)
+            }
+        });
         (path, eligible)
     }
 
     /// Picks one of the paths that `candidates` gives, and takes a reference to it.
-    fn pick(&self, guard: &Section, candidates: impl Fn() -> Slots) -> Option<Ref<Path>> {
+    fn pick(&self, guard: &Section, mut candidates: impl FnMut() -> Slots) -> Option<Ref<Path>> {
         loop {
             let slots = candidates();
             if let Some(path) = self.take(slots, guard) {
