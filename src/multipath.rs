@@ -778,11 +778,14 @@ impl Multipath {
         loop {
             match array.retries.due(array.now(), hold) {
                 Held::Due(mut io) => {
+                    // ORDERING: As in `retry`.
+                    let newest = load_acquire(&array.newest);
                     let guard = rcu::read_lock();
                     let table = array.paths.dereference(&guard);
                     let eligible = array.eligible(table, io.op().flushes);
+                    let entered = |slot| Some(table.get(slot)?.number());
+                    io.data_mut().history.renew(newest, entered, eligible);
                     drop(guard);
-                    io.data_mut().history.renew(eligible);
                     Self::retry(array, io);
                 }
                 Held::Later(left) => return Some(left),

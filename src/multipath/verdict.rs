@@ -222,9 +222,17 @@ impl History {
         self.word = self.word & !(mark as u32) | if on { mark as u32 } else { 0 };
     }
 
-    /// The I/O has waited before its retry. If it has tried all of the usable, those that were said
-    /// to be down may be up by now: they are to be tried once more.
-    pub(crate) fn renew(&mut self, usable: Slots) {
+    /// The I/O has waited before its retry; `known` and `entered` as for [`refresh`](Self::refresh). If it
+    /// has tried all of the usable, those that were said to be down may be up by now: they are to be tried
+    /// once more.
+    pub(crate) fn renew(
+        &mut self,
+        known: u32,
+        entered: impl Fn(usize) -> Option<u32>,
+        usable: Slots,
+    ) {
+        // What it has not tried is no reason to start over.
+        self.refresh(known, entered);
         let again = usable.without(self.suspects);
         let none_left = self.untried(usable).is_empty() && !again.is_empty();
         if none_left && !self.is_marked(Mark::Renewed) {

@@ -765,6 +765,13 @@ resend_now:
 		fi;
 		held = held & ~SET(cur); due = due & ~SET(cur);
 		/* @ History::renew */
+		n = newest;
+		THEN
+		readers = readers | THREAD;
+		refresh(cur, 0);
+		refresh(cur, 1);
+		known[cur] = n; n = 0;
+		readers = readers & ~THREAD;
 		if
 		:: batch == 0 && !(usable & ~tried[cur]) && (usable & ~suspects[cur]) && !(renewed & SET(cur)) ->
 			down[cur] = down[cur] & ~(usable & ~suspects[cur]);

@@ -311,11 +311,19 @@ fn an_old_path_is_never_newer() {
 fn a_second_look_is_kept_for_a_path_that_was_down() {
     let mut history = History::new(0);
     history.failed_on(0, true, false);
-    history.renew(Slots::one(0));
+    history.renew(0, |_| Some(0), Slots::one(0));
     assert!(!history.is_marked(Mark::Renewed));
     history.try_again(0);
     history.failed_on(0, false, false);
-    history.renew(Slots::one(0));
+    // Another path has come into the slot: that one is untried.
+    let mut replaced = history;
+    replaced.renew(1, |_| Some(1), Slots::one(0));
+    assert!(!replaced.is_marked(Mark::Renewed));
+    assert_eq!(replaced.untried(Slots::one(0)), Slots::one(0));
+    replaced.failed_on(0, false, false);
+    replaced.renew(1, |_| Some(1), Slots::one(0));
+    assert!(replaced.is_marked(Mark::Renewed));
+    history.renew(0, |_| Some(0), Slots::one(0));
     assert!(history.is_marked(Mark::Renewed));
     assert_eq!(history.untried(Slots::one(0)), Slots::one(0));
 }
