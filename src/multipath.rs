@@ -495,7 +495,7 @@ impl Multipath {
         let array = io.array_ref();
         match array.retries.push(io) {
             Ok(()) => array.wake(),
-            Err(io) => io.end(status),
+            Err(io) => io.end(verdict::ending(op, status)),
         }
     }
 
@@ -581,6 +581,7 @@ impl Multipath {
             Exhausted::Answer | Exhausted::Hasty(_) => {
                 drop(state);
                 drop(guard);
+                let status = verdict::ending(io.op(), status);
                 Self::answer(io, status);
                 return Ok(());
             }
@@ -602,7 +603,7 @@ impl Multipath {
                 // It may come again to wait.
                 Status::Again
             } else {
-                status.or_io_error()
+                verdict::ending(io.op(), status)
             };
             io.end(status);
             return Ok(());
@@ -837,8 +838,8 @@ impl Multipath {
                     if array.no_path.allow(c"md/multipath: no path") {
                         log!(Alert, array, "no path came in time: I/O fails");
                     }
-                    let status = io.status();
-                    io.end(status.or_io_error());
+                    let status = verdict::ending(io.op(), io.status());
+                    io.end(status);
                 }
                 // What was on the shelf is gone: look again.
                 (_, None, _) => {}

@@ -4,7 +4,7 @@
 //! functions over plain data that depend on `core` alone.
 
 use super::{parking::Ms, slots::Slots};
-use crate::abstractions::bio::{Op, Status};
+use crate::abstractions::bio::{Kind, Op, Status};
 use core::ffi::CStr;
 
 /// What is to be done with an I/O that came back from a path.
@@ -62,6 +62,16 @@ pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
         | Status::DevResource
         | Status::DmRequeue
         | Status::Other(_) => Verdict::Ambiguous,
+    }
+}
+
+/// What an I/O ends with that no path has done, of which `status` is what was said last, or `Ok` if it was not
+/// sent. Who flushes a device takes `NotSupp` for success (C: `blkdev_fsync`). But a disk that is asked for a flush has
+/// a cache, and can do it: those who say so lead to no disk.
+pub(crate) const fn ending(op: Op, status: Status) -> Status {
+    match (op.kind, status) {
+        (_, Status::Ok) | (Kind::Flush, Status::NotSupp) => Status::IoErr,
+        _ => status,
     }
 }
 

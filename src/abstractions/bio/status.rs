@@ -51,16 +51,6 @@ macro_rules! statuses {
     };
 }
 
-impl Status {
-    /// The error of an I/O that failed, or an error without a reason if it was never sent.
-    pub(crate) const fn or_io_error(self) -> Self {
-        match self {
-            Self::Ok => Self::IoErr,
-            error => error,
-        }
-    }
-}
-
 statuses! {
     /// Success.
     Ok = 0, BLK_STS_OK;

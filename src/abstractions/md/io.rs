@@ -553,6 +553,11 @@ impl<P: Personality> Shelved<P> {
         })
     }
 
+    /// What the I/O does.
+    pub(crate) fn op(&self) -> Op {
+        self.original().op()
+    }
+
     /// The submitter's bio.
     pub(in crate::abstractions) fn original(&self) -> &Bio {
         // SAFETY: By invariants 1 and 2 the pad's original is initialised, and borrowed through

@@ -17,11 +17,11 @@
 use super::op;
 use super::verdict::expected;
 use crate::{
-    abstractions::bio::Status,
+    abstractions::bio::{Kind as Operation, Op, Status},
     multipath::{
         event::{Kind, Queue},
         slots::{self, Failure, Slots},
-        verdict::{failfast, verdict, Exhausted, History, Mark, Verdict},
+        verdict::{ending, failfast, verdict, Exhausted, History, Mark, Verdict},
     },
 };
 use proptest::{
@@ -81,6 +81,8 @@ enum Planted {
     BelievesTheLast,
     /// … or though it took its time for a flush, but for the first time.
     BelievesTheLastOnce,
+    /// A flush ends with what was said last, also where that is no error.
+    BelievesARefusal,
 }
 
 /// One act of the schedule. `which` chooses among those that can.
@@ -534,8 +536,10 @@ impl Array {
             );
             return Ok(());
         };
+        // That a flush cannot be done is success to whoever sent it.
+        let expected_raw = if this.flushes && raw == 1 { 10 } else { raw };
         ensure!(
-            status.to_raw() == raw,
+            status.to_raw() == expected_raw,
             "I/O {io} ended with {status:?}, path {last} said {raw}"
         );
         match expected(raw, this.read_ahead, live) {
@@ -599,7 +603,7 @@ impl Array {
         };
         let this = &mut self.ios[io];
         this.tried.last_mut().unwrap().outcome = Some((raw, live));
-        let op = op(this.read_ahead);
+        let op = this.op();
         let status = Status::from_raw(raw);
         if status == Status::Ok {
             let own = match self.planted {
@@ -810,11 +814,16 @@ impl Array {
                     self.retrying = Some((io, Retry::ReadNewest));
                     return Ok(());
                 }
-                let status = self.ios[io].tried.last().and_then(|last| last.outcome);
+                let last = self.ios[io].tried.last().and_then(|last| last.outcome);
+                let status = Status::from_raw(last.map_or(0, |(raw, _)| raw));
+                let status = match self.planted {
+                    Planted::BelievesARefusal => status,
+                    _ => ending(self.ios[io].op(), status),
+                };
                 if self.planted == Planted::Loses {
                     self.batch.clear();
                 }
-                return self.end(io, Status::from_raw(status.map_or(0, |(raw, _)| raw)));
+                return self.end(io, status);
             }
             Retry::Pick {
                 pick: Pick::Got { path, candidates },
@@ -1047,6 +1056,18 @@ impl Try {
 }
 
 impl Io {
+    fn op(&self) -> Op {
+        Op {
+            kind: if self.flushes {
+                Operation::Flush
+            } else {
+                Operation::Read
+            },
+            flushes: self.flushes,
+            ..op(self.read_ahead)
+        }
+    }
+
     fn holds(&self) -> Option<Id> {
         match self.stage {
             Stage::Chosen { path, .. } | Stage::Blaming { path, .. } => Some(path),
@@ -1391,4 +1412,5 @@ found! {
     the_model_finds_a_flush_believed_at_once: BelievesOneFlush,
     the_model_finds_the_last_path_believed_in_haste: BelievesTheLast,
     the_model_finds_the_last_path_believed_by_one_flush: BelievesTheLastOnce,
+    the_model_finds_a_refusal_believed: BelievesARefusal,
 }

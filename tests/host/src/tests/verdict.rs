@@ -7,7 +7,7 @@ use crate::{
     abstractions::bio::{Kind, Op, Status},
     multipath::{
         slots::Slots,
-        verdict::{failfast, verdict, Exhausted, History, Mark, Verdict},
+        verdict::{ending, failfast, verdict, Exhausted, History, Mark, Verdict},
     },
 };
 use proptest::prelude::*;
@@ -326,6 +326,26 @@ fn a_second_look_is_kept_for_a_path_that_was_down() {
     history.renew(0, |_| Some(0), Slots::one(0));
     assert!(history.is_marked(Mark::Renewed));
     assert_eq!(history.untried(Slots::one(0)), Slots::one(0));
+}
+
+/// A flush that ends with `NotSupp` has succeeded, for who sent it.
+#[test]
+fn a_flush_that_fails_is_an_error() {
+    let read = op(false);
+    let flush = Op {
+        kind: Kind::Flush,
+        flushes: true,
+        ..read
+    };
+    for raw in 1..=u8::MAX {
+        let status = Status::from_raw(raw);
+        assert_eq!(ending(read, status), status);
+        let of_flush = if raw == 1 { Status::IoErr } else { status };
+        assert_eq!(ending(flush, status), of_flush);
+    }
+    for op in [read, flush] {
+        assert_eq!(ending(op, Status::Ok), Status::IoErr);
+    }
 }
 
 /// One that is to be tried again may be replaced before it is.
