@@ -330,6 +330,8 @@ healed() {
 
 # --- what became of the I/O ------------------------------------------------------------------------
 
+# How many I/Os a second each job has. Where the kernel checks itself more would leave no time for events.
+often=$((40 / slower)),$((40 / slower)) seldom=$((8 / slower)),$((8 / slower))
 # job NAME ARRAY [FIO-OPTION]...
 jobs=()
 job() {

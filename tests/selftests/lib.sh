@@ -672,7 +672,9 @@ many_clean() {
 # `io_end`. Where I/O may fail, or is buffered, fio does not see all that is lost: of buffered blocks it reads most from
 # the page cache.
 witness() {
-	python3 -I -S "${BASH_SOURCE[0]%/*}/../lib/witness.py" "$2" "$3" "$4" 2 >"$work/witness-$1" 2>&1 &
+	local rate=2
+	[ "$slower" -eq 1 ] || rate=0.5
+	python3 -I -S "${BASH_SOURCE[0]%/*}/../lib/witness.py" "$2" "$3" "$4" $rate >"$work/witness-$1" 2>&1 &
 	io_pids+=($!)
 	wait_for grep -q begins "$work/witness-$1"
 }

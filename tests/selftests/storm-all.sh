@@ -203,12 +203,12 @@ jobs_of_all() {
 	shift 3
 	jobs=()
 	# shellcheck disable=SC2086 # words
-	job direct md0 --rate_iops=40,40 --offset=1M --size=6M "--${sizes[0]}" "$@" $first
-	job sync md0 --rate_iops=40,40 --offset=8M --size=6M --ioengine=psync "--${sizes[1]}" --fsync=8 "$@" \
+	job direct md0 --rate_iops=$often --offset=1M --size=6M "--${sizes[0]}" "$@" $first
+	job sync md0 --rate_iops=$often --offset=8M --size=6M --ioengine=psync "--${sizes[1]}" --fsync=8 "$@" \
 		"$second"
-	job small md1 --rate_iops=40,40 --offset=1M --size=6M --ioengine=psync "--${sizes[2]}" --fdatasync=16 \
+	job small md1 --rate_iops=$often --offset=1M --size=6M --ioengine=psync "--${sizes[2]}" --fdatasync=16 \
 		"$@"
-	job large md1 --rate_iops=8,8 --offset=8M --size=6M "--${sizes[3]}" --iodepth=4 "$@"
+	job large md1 --rate_iops=$seldom --offset=8M --size=6M "--${sizes[3]}" --iodepth=4 "$@"
 	for array in "${arrays[@]}"; do witness "$array" direct "/dev/$array" $((15 << 20)); done
 }
 few_met() {

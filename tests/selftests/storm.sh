@@ -176,10 +176,10 @@ udev_off
 
 # Each job has a part of its own: direct and deep, buffered with fsync, small and synchronous, large.
 errors_begin "${arrays[@]}"
-job direct md0 --rate_iops=40,40 --bs=32k
-job buffered md0 --rate_iops=40,40 --offset=80M --direct=0 --ioengine=psync --fsync=8
-io_file=$mnt/small job small md1 --rate_iops=40,40 --offset=0 --direct=0 --ioengine=psync --bs=4k --fdatasync=16
-io_file=$mnt/large job large md1 --rate_iops=8,8 --offset=0 --bs=512k --iodepth=4
+job direct md0 --rate_iops=$often --bs=32k
+job buffered md0 --rate_iops=$often --offset=80M --direct=0 --ioengine=psync --fsync=8
+io_file=$mnt/small job small md1 --rate_iops=$often --offset=0 --direct=0 --ioengine=psync --bs=4k --fdatasync=16
+io_file=$mnt/large job large md1 --rate_iops=$seldom --offset=0 --bs=512k --iodepth=4
 witness direct direct /dev/md0 $((100 << 20))
 witness buffered buffered /dev/md0 $((101 << 20))
 witness file-direct direct "$mnt/direct" 0
