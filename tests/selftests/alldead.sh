@@ -63,7 +63,8 @@ claim "offline: a buffered write is reported by fsync" buffered
 scsi_state /dev/path0 running
 scsi_state /dev/path1 running
 claim "offline: the array works again as soon as the paths do" holds "$work/data" $md 0
-claim "offline: … for writes too" write_at $md 0 64 "$work/data"
+pattern "$work/data" 64
+claim "offline: … for writes too" eval 'write_at $md 0 64 "$work/data"; holds "$work/data" /dev/path1 0'
 revive() {
 	local failed
 	for failed in /dev/path0 /dev/path1; do

@@ -81,7 +81,7 @@ build $md /dev/mapper/mp0 /dev/mapper/mp1
 mark_log
 claim "I/O error: EIO through the array" fails_at $md 4096
 claim "I/O error: both paths stay up" state_is '[2/2] [UU]'
-claim "I/O error: both paths were asked" eval '[ "$(stat_field /dev/mapper/mp0 1)" -gt 0 ] && [ "$(stat_field /dev/mapper/mp1 1)" -gt 0 ]'
+claim "I/O error: both paths were asked" eval '[ "$(stat_field /dev/mapper/mp0 1)" -gt 0 ]; [ "$(stat_field /dev/mapper/mp1 1)" -gt 0 ]'
 claim "I/O error: the sectors around it are read" eval 'reads_at $md 4088 8; reads_at $md 4104 8'
 write_fails() {
 	refused 'Input/output error' within 60 \

@@ -607,6 +607,9 @@ def main():
         repair()
         if all(is_whole(array) for array in ARRAYS):
             break
+    else:
+        print("an array could not be made whole again")
+        failed = 1
     os.kill(keeping, signal.SIGKILL)
     os.waitpid(keeping, 0)
     sys.exit(1 if failed else 0)

@@ -24,6 +24,7 @@ mdadm --quiet $md --fail /dev/path1 || :
 claim "fail of the last path: it is not failed, [2/1] [_U]" state_is '[2/1] [_U]'
 claim "… and the kernel log says why" log_has "^md/multipath:md0: .*$(kname /dev/path1)"
 claim "… and it works" holds "$work/data" $md 0
+pattern "$work/data" 64
 claim "… for writes and flushes too" \
 	eval 'dd if="$work/data" of=$md bs=4k count=64 conv=notrunc,fsync status=none; holds "$work/data" /dev/path1 0'
 claim "remove of the last path is refused" \

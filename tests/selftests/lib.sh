@@ -542,6 +542,7 @@ dm_remove() {
 
 # write_at DEV OFFSET COUNT FILE: blocks of 4 KiB, past the page cache.
 write_at() {
+	[ -b "$1" ] || return
 	dd if="$4" of="$1" bs=4k seek="$2" count="$3" oflag=direct conv=notrunc status=none
 }
 

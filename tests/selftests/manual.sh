@@ -73,7 +73,7 @@ while IFS= read -r line <&3; do
 	esac
 done 3<<<"$lines"
 finish
-claim "the manual leaves nothing behind" array_gone md0
+claim "the manual leaves nothing behind" wait_for array_gone md0
 echo 30 >"/sys/block/$a/device/timeout"
 echo 30 >"/sys/block/$b/device/timeout"
 rm -f /tmp/to-md /tmp/status.json /etc/mdadm/mdadm.conf

@@ -74,12 +74,10 @@ all_back() {
 claim "eight paths: all come back" all_back
 at_once() {
 	local i
-	for i in {1..7}; do scsi_state "/dev/path$i" offline; done
-	goes_on $md
-	scsi_state /dev/path1 running
-	scsi_state /dev/path0 offline
-	goes_on $md
-	for i in {0..7}; do scsi_state "/dev/path$i" running; done
+	for i in {0..6}; do scsi_state "/dev/path$i" offline; done
+	goes_on /dev/path7
+	wait_state "$(up 8 7)"
+	for i in {0..6}; do scsi_state "/dev/path$i" running; done
 }
 claim "eight paths: all but one fail at once, I/O goes on" at_once
 io_end

@@ -49,12 +49,12 @@ back() {
 claim "created with the defaults" defaults
 claim "a file system can be made, and is sound" usable
 claim "the first path is failed" out "$loop0"
-claim "the file system can be read, and made anew" eval 'readable && usable'
+claim "the file system can be read, and made anew" eval 'readable; usable'
 claim "the failed path is removed" leave "$loop0"
 claim "the failed path is added" back "$loop0"
-claim "the file system can be read, and made anew, again" eval 'readable && usable'
-claim "the second path is failed and removed" eval 'out "$loop1" && leave "$loop1"'
-claim "the file system can be read, and made anew, once more" eval 'readable && usable'
+claim "the file system can be read, and made anew, again" eval 'readable; usable'
+claim "the second path is failed and removed" eval 'out "$loop1"; leave "$loop1"'
+claim "the file system can be read, and made anew, once more" eval 'readable; usable'
 claim "the second path is added" back "$loop1"
 
 # --- mdadm --monitor ---

@@ -114,4 +114,4 @@ ended "at once"
 claim "what was written before reads back from both paths" \
 	eval 'holds "$work/before" /dev/path0 0; holds "$work/before" /dev/path1 0'
 stop $md
-claim "the array stops" array_gone
+claim "the array stops" wait_for array_gone

@@ -71,4 +71,4 @@ diag "the slowest I/O took $(longest pulled) ms"
 claim "what was written before reads back from both paths" \
 	eval 'holds "$work/data" /dev/path0 0; holds "$work/data" /dev/path1 0'
 stop $md
-claim "stop" array_gone
+claim "stop" wait_for array_gone

@@ -175,7 +175,7 @@ both blind
 py 'os.fsync(os.open(sys.argv[1], os.O_RDONLY))' $md 2>"$work/flush" &
 writers+=($!)
 wait_for in_flight 1
-write_later 0 "$work/a" 2
+write_later 0 "$work/b" 2
 # Longer than until the first is tried again.
 stay() {
 	read -r -t 4 -u "$never" || :
@@ -190,7 +190,7 @@ writers_end
 claim "… and both go on" equal 0 "$failed"
 look 1
 again
-claim "… the write has written what it should" holds "$work/a" "${debug[1]}" 0
+claim "… the write has written what it should" holds "$work/b" "${debug[1]}" 0
 
 # --- order ---
 
@@ -213,7 +213,7 @@ both break_path
 echo 1500 >$sys/no_path_timeout_ms
 mark_log
 late() {
-	not within 60 dd if="$work/a" of=$md bs=4k count=1 oflag=direct conv=notrunc status=none
+	refused 'Link has been severed' within 60 dd if="$work/a" of=$md bs=4k count=1 oflag=direct conv=notrunc status=none
 }
 claim "the time is up: the write fails" late
 claim "… and the log says so" log_has 'no path came in time'
@@ -256,7 +256,7 @@ both break_path
 echo 4 >$sys/no_path_max_parked
 for i in 1 2 3 4; do write_later $((i * 8)) "$work/v$i" $i; done
 over() {
-	not within 60 dd if="$work/a" of=$md bs=4k count=1 oflag=direct conv=notrunc status=none
+	refused 'Input/output error' within 60 dd if="$work/a" of=$md bs=4k count=1 oflag=direct conv=notrunc status=none
 	in_flight 4
 }
 claim "beyond no_path_max_parked a write fails at once, and those that wait go on waiting" over

@@ -42,7 +42,7 @@ diag "the slowest I/O took $(longest unplugged) ms"
 claim "what was written before reads back from both paths" \
 	eval 'holds "$work/before" /dev/path0 0; holds "$work/before" "$disk" 0'
 stop $md
-claim "the array stops" array_gone
+claim "the array stops" wait_for array_gone
 unplug
 claim "the adapter leaves the bus while it is not used" wait_for absent "$adapter"
 claim "the monitor refuses what is not there" refused "not found" unplug
