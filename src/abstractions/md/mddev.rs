@@ -111,10 +111,11 @@ impl<C> Mddev<C> {
         // SAFETY: By invariant 1 and that of `Rdev` both are valid. `md_error` may be called in
         // any context. It looks at the personality again after it has asked that, without a lock. Whoever
         // reports for an I/O has a reference to the array, for which `quiesce` waits before the personality
-        // goes. I/O that was parked may be sent between these two: for it the driver does not report the
-        // last path. Another it has only if that was added in the same moment, or if it flushes and that
-        // has no write cache; that nobody has the array open, so that it can be stopped, and yet I/O of such
-        // an array is parked, and its path fails just then, is all that stands against that.
+        // goes. Two things are not covered, and then md core may follow a null pointer between its two looks:
+        // an array that somebody else has just suspended is stopped without `quiesce` (`mddev_detach`); and
+        // I/O that was parked may be sent after it. The driver does not report the last path while any is
+        // parked, but does for one that fails again after all were sent. For both, nobody may have the array
+        // open, or it would not be stopped, and yet it has I/O, which fails just then.
         unsafe { bindings::md_error(self.as_raw(), rdev.as_raw()) };
     }
 

@@ -161,7 +161,10 @@ impl<P: Personality> Adapter<P> {
         bio: *mut bindings::bio,
     ) -> bool {
         // SAFETY: By the first safety requirement. An array is not freed while I/O comes in: md core stops
-        // none that anybody else has open, and who stops it has nothing more to send.
+        // none that anybody else has open, and who stops it has nothing more to send. It lets I/O in all the
+        // same in two cases, and may then follow a null pointer itself, on any level (`md_handle_request`):
+        // when `clear` or `inactive` is written to `array_state` of a read-only array in use, and for what
+        // blk-throttle sends late of a reader that has closed the array. Nothing here can tell.
         let array = unsafe { Array::<P>::of(mddev) };
         // SAFETY: By the second safety requirement.
         let bio = unsafe { Bio::from_raw(bio) };
