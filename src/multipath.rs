@@ -546,7 +546,7 @@ impl Multipath {
         mut io: Remap<Self>,
         newest: u32,
     ) -> core::result::Result<(), Remap<Self>> {
-        let status = io.status();
+        let status = verdict::ending(io.op(), io.status());
         let limits = array.settings.limits();
         let now = array.now();
         let guard = rcu::read_lock();
@@ -581,7 +581,6 @@ impl Multipath {
             Exhausted::Answer | Exhausted::Hasty(_) => {
                 drop(state);
                 drop(guard);
-                let status = verdict::ending(io.op(), status);
                 Self::answer(io, status);
                 return Ok(());
             }
@@ -603,7 +602,7 @@ impl Multipath {
                 // It may come again to wait.
                 Status::Again
             } else {
-                verdict::ending(io.op(), status)
+                status
             };
             io.end(status);
             return Ok(());

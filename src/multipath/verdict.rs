@@ -42,8 +42,7 @@ pub(crate) const fn verdict(op: Op, status: Status, live: bool) -> Verdict {
         Status::Again => Verdict::Fail,
         _ if !live => Verdict::PathDown,
         // As every disk can do it, it may be the path that leads to no disk any more: an NVMe controller
-        // says so from when the namespace was detached from it, and its device stays until a rescan. Of a
-        // flush the submitter would take it for success.
+        // says so from when the namespace was detached from it, and its device stays until a rescan.
         Status::NotSupp if op.is_plain() => Verdict::Ambiguous,
         Status::NotSupp
         | Status::NoSpc
